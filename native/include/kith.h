@@ -1,0 +1,396 @@
+/*
+ * kith.h - the C ABI of Kith.
+ *
+ * One header, several libraries: libkith.so (CPU) implements it, and so does every other backend. It is the only
+ * header that Java sees; java/kernels binds it by hand and ci/check-abi compares the two in every run.
+ *
+ * Rules that hold for every function
+ *  - It returns a kith_status. Nothing throws, prints, aborts or calls back. The text of an error goes to call->error.
+ *  - It is asynchronous by contract: its arguments may be in use until the queue has passed them. kith_queue_sync and
+ *    events are the only waits. The CPU library may finish before it returns. Descriptors (kith_matrix, kith_expression,
+ *    kith_step, ...) are read before the call returns; only the memory they point to stays in use.
+ *  - Long work is cut: when call->budget_ns is spent the function stops at a block border, stores where it stopped in
+ *    call->cursor and returns KITH_AGAIN; the same call with the same arguments continues. Results do not depend on
+ *    where the cuts fall. A call starts with call->cursor == 0; on KITH_OK the cursor is 0 again. When budget_ns <= 0
+ *    the work is never cut.
+ *  - It computes the same bits at any thread count. Element-wise, integer and tree-reduction results are the same on
+ *    every instruction-set tier and on every device.
+ *  - Lengths are int64_t. A matrix is rows x cols elements, element (r, c) at data[r * stride + c].
+ *  - A library that lacks an operation or a dtype returns KITH_UNSUPPORTED. It never pretends.
+ *
+ * Arithmetic. "compute type" is f32 for f32, bf16 and f16 and f64 for f64. A coefficient given as double is rounded to
+ * the compute type once. fma(a, b, c) is one rounding. Conversion to a narrower type rounds to nearest even; a NaN
+ * stays a quiet NaN.
+ */
+#ifndef KITH_H
+#define KITH_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define KITH_API __attribute__((visibility("default")))
+#else
+#define KITH_API
+#endif
+
+/* Additive within a major version; a library and a jar of different majors refuse each other. */
+#define KITH_ABI_MAJOR 1
+#define KITH_ABI_MINOR 0
+
+typedef enum kith_status {
+  KITH_OK = 0,
+  KITH_AGAIN = 1,            /* budget spent: call again with the same arguments */
+  KITH_INVALID = 2,          /* an argument is wrong */
+  KITH_UNSUPPORTED = 3,      /* this library has no such operation or dtype */
+  KITH_OUT_OF_MEMORY = 4,
+  KITH_TIMEOUT = 5,          /* kith_queue_sync: the deadline passed, wait again */
+  KITH_CAPACITY = 6,         /* an output does not fit the space given for it */
+  KITH_NOT_FOUND = 7,        /* no such device, no such BLAS */
+  KITH_DEVICE_FAILED = 8,    /* the device or its driver reported an error */
+  KITH_INTERNAL = 9
+} kith_status;
+
+typedef enum kith_dtype {
+  KITH_F32 = 0,
+  KITH_F64 = 1,
+  KITH_BF16 = 2,
+  KITH_F16 = 3,
+  KITH_I32 = 4
+} kith_dtype;
+
+typedef struct kith_device kith_device; /* opaque; devices live as long as the library */
+typedef struct kith_queue kith_queue;   /* an ordered stream of work; used by one thread at a time */
+typedef struct kith_event kith_event;   /* a point in a queue */
+typedef struct kith_memory kith_memory; /* one allocation, or foreign memory that was wrapped */
+typedef struct kith_weights kith_weights; /* a mixing matrix on a device */
+
+/* Owned by the caller, one per thread that calls; passed to every function. */
+typedef struct kith_call {
+  int64_t cursor;         /* see "Long work is cut" */
+  int64_t budget_ns;      /* <= 0: no budget */
+  char* error;            /* receives a zero-terminated text when the status is not KITH_OK; may be NULL */
+  int64_t error_capacity; /* bytes at error */
+} kith_call;
+
+/* A window on memory. data() = address of the memory + offset bytes. */
+typedef struct kith_matrix {
+  kith_memory* memory;
+  int64_t offset; /* bytes from the start of the memory to element (0, 0) */
+  int64_t rows;
+  int64_t cols;
+  int64_t stride; /* elements from one row to the next, >= cols (any value when rows <= 1) */
+  int32_t dtype;  /* kith_dtype */
+  int32_t reserved;
+} kith_matrix;
+
+/* ---- library ------------------------------------------------------------------------------------------------- */
+
+/* (major << 16) | minor of the header the library was built from. */
+KITH_API int32_t kith_abi_version(void);
+/* One line: backend name, version, compiler. Static storage. */
+KITH_API const char* kith_build_info(void);
+/* "cpu", "cuda" or "emulated". Static storage. */
+KITH_API const char* kith_backend(void);
+/* Instruction-set tier in use: "scalar", "v2", "v3", "v4" on a CPU; the name of the virtual architecture elsewhere.
+   KITH_MAX_ISA in the environment caps it; an unknown value is an error of kith_device_open. Static storage. */
+KITH_API const char* kith_cpu_tier(void);
+/* Selects a tier ("scalar", "v2", "v3", "v4"); for tests. KITH_UNSUPPORTED where the CPU or the library lacks it.
+   No queue may be working. */
+KITH_API kith_status kith_select_tier(const char* tier, kith_call* call);
+
+/* ---- devices, queues, events --------------------------------------------------------------------------------- */
+
+KITH_API kith_status kith_device_count(int32_t* count, kith_call* call);
+/* Opens device `ordinal`. threads: size of the CPU pool, the caller included; <= 0 takes KITH_THREADS from the
+   environment, else the number of available processors. Opening an open device returns the same handle (and
+   KITH_INVALID if threads > 0 differs from its pool). */
+KITH_API kith_status kith_device_open(int32_t ordinal, int32_t threads, kith_device** device, kith_call* call);
+/* A human-readable name, truncated to capacity bytes including the zero. */
+KITH_API kith_status kith_device_name(kith_device* device, char* name, int64_t capacity, kith_call* call);
+/* total_bytes of the device, live_bytes and live_allocations made through this library. Any pointer may be NULL. */
+KITH_API kith_status kith_device_memory(kith_device* device, int64_t* total_bytes, int64_t* live_bytes,
+                                        int64_t* live_allocations, kith_call* call);
+KITH_API kith_status kith_device_threads(kith_device* device, int32_t* threads, kith_call* call);
+/* Changes the size of the CPU pool (1 to 1024); for tests and for local ranks. No queue may be working. */
+KITH_API kith_status kith_device_set_threads(kith_device* device, int32_t threads, kith_call* call);
+
+KITH_API kith_status kith_queue_create(kith_device* device, kith_queue** queue, kith_call* call);
+KITH_API kith_status kith_queue_destroy(kith_queue* queue, kith_call* call);
+/* Waits until all work of the queue is done, at most timeout_ns: KITH_TIMEOUT when it passed. Reports errors of
+   earlier asynchronous work. */
+KITH_API kith_status kith_queue_sync(kith_queue* queue, int64_t timeout_ns, kith_call* call);
+KITH_API kith_status kith_event_create(kith_device* device, kith_event** event, kith_call* call);
+KITH_API kith_status kith_event_destroy(kith_event* event, kith_call* call);
+/* Marks the present end of the queue. */
+KITH_API kith_status kith_event_record(kith_event* event, kith_queue* queue, kith_call* call);
+/* Later work of the queue starts only after the event. An event never recorded is passed at once. */
+KITH_API kith_status kith_event_wait(kith_event* event, kith_queue* queue, kith_call* call);
+/* *done = 1 when the event has been passed. */
+KITH_API kith_status kith_event_query(kith_event* event, int32_t* done, kith_call* call);
+
+/* ---- family memory ------------------------------------------------------------------------------------------- */
+
+/* Zero-filled, 64-byte aligned; on huge pages above 2 MiB where the system grants them. */
+KITH_API kith_status kith_memory_allocate(kith_queue* queue, int64_t bytes, kith_memory** memory, kith_call* call);
+/* Foreign memory; the caller keeps it alive until kith_memory_release and all work that uses it are done. */
+KITH_API kith_status kith_memory_wrap(kith_device* device, void* address, int64_t bytes, kith_memory** memory,
+                                      kith_call* call);
+/* From any thread. The memory goes back when every queue that used it has passed that work. */
+KITH_API kith_status kith_memory_release(kith_memory* memory, kith_call* call);
+/* Address on the device; host-addressable (*host = 1) on the CPU. */
+KITH_API kith_status kith_memory_address(kith_memory* memory, void** address, int32_t* host, kith_call* call);
+
+/* Every element of m becomes value (rounded to the dtype; I32: truncated, must fit). */
+KITH_API kith_status kith_fill(kith_queue* queue, const kith_matrix* m, double value, kith_call* call);
+/* to(r, c) = from(r, c) converted to the dtype of `to`. Same shape; no partial overlap; equal windows allowed when the
+   dtypes are equal. */
+KITH_API kith_status kith_convert(kith_queue* queue, const kith_matrix* from, const kith_matrix* to, kith_call* call);
+/* Host to device and back: rows of cols elements of the matrix's dtype, host row stride in elements. */
+KITH_API kith_status kith_upload(kith_queue* queue, const void* host, int64_t host_stride, const kith_matrix* to,
+                                 kith_call* call);
+KITH_API kith_status kith_download(kith_queue* queue, const kith_matrix* from, void* host, int64_t host_stride,
+                                   kith_call* call);
+/* to(r, :) = from(index(0, r), :); index is I32, 1 x to.rows; an index outside [0, from.rows) is KITH_INVALID (on an
+   asynchronous device at the next wait). from and to have one dtype. */
+KITH_API kith_status kith_gather_rows(kith_queue* queue, const kith_matrix* from, const kith_matrix* index,
+                                      const kith_matrix* to, kith_call* call);
+
+/* ---- family mixing ------------------------------------------------------------------------------------------- */
+
+#define KITH_MAX_TERMS 4
+
+/* coefficient * matrix, or, with row_coefficients (f64, 1 x rows of the matrix), coefficient * row_coefficients(0, r)
+   (product in f64, then rounded to the compute type) times row r. */
+typedef struct kith_term {
+  const kith_matrix* matrix;
+  const kith_matrix* row_coefficients; /* NULL: none */
+  double coefficient;
+} kith_term;
+
+/*
+ * y(i, :) = sum_j w_ij m(j, :) + sum_k b_k u_k(i, :),   m(j, :) = round_to_message_dtype(sum_k c_k z_k(j, :)).
+ *
+ * Exactly, in the compute type of y (which is f32 or f64; inner and outer terms may be narrower, never wider, than y):
+ *   t = c_0 * z_0;  t = fma(c_k, z_k, t) for k = 1, 2, ...;  m = t rounded to message_dtype and widened again;
+ *   a = w_i,j0 * m_j0;  a = fma(w_ij, m_j, a) over the further entries of row i in the order they are stored;
+ *   a = fma(b_k, u_k(i), a) for k = 0, 1, ...;  y(i) = a (rounded to the dtype of y).
+ * A row of W without entries gives a = 0. inner_count may be 0 (then W must be NULL, a = +0 and the outer sum is
+ * a = b_0 * u_0, fma from k = 1). W == NULL with inner terms means the identity: a = m(i) (weight exactly 1).
+ *
+ * Column j of W names row j of the inner terms when j < inner rows, else row j - inner rows of `halo`: messages received
+ * from other processes, already in message_dtype.
+ * y may share memory with the same window of an outer term. y may share memory with the same window of an inner term only when W is NULL, or
+ * is pairwise (kith_weights_pairwise) and there is no halo. Other overlap is KITH_INVALID.
+ */
+typedef struct kith_expression {
+  int32_t inner_count;
+  int32_t outer_count;
+  int32_t message_dtype;
+  int32_t reserved;
+  kith_term inner[KITH_MAX_TERMS];
+  kith_term outer[KITH_MAX_TERMS];
+  const kith_matrix* halo; /* NULL: none */
+} kith_expression;
+
+/* Sparse W: `rows` rows; row r has the entries row_offsets[r] .. row_offsets[r + 1] - 1 of columns (each in [0, cols)) and values,
+   and writes row output_rows[r] of y (NULL: row r; entries distinct). Everything is copied. */
+KITH_API kith_status kith_weights_sparse(kith_queue* queue, int64_t rows, int64_t cols, const int64_t* row_offsets,
+                                         const int32_t* columns, const double* values, const int32_t* output_rows,
+                                         kith_weights** weights, kith_call* call);
+/* Dense W, row-major rows x cols, both at most 4096; zeros take part in the sum. */
+KITH_API kith_status kith_weights_dense(kith_queue* queue, int64_t rows, int64_t cols, const double* values,
+                                        kith_weights** weights, kith_call* call);
+/* *pairwise = 1 when W is square, sparse, without output_rows and every row touches only {i, p(i)} with p(p(i)) = i. */
+KITH_API kith_status kith_weights_pairwise(kith_weights* weights, int32_t* pairwise, kith_call* call);
+KITH_API kith_status kith_weights_release(kith_weights* weights, kith_call* call);
+
+/* flags (I32, 1 x max(rows of y, inner rows), or NULL): the kernel ORs in 1 at j when m(j, :) of an inner row is not
+   finite, and 2 at i when row i of y is not finite. It never clears. */
+KITH_API kith_status kith_mix(kith_queue* queue, const kith_weights* weights, const kith_expression* expression,
+                              const kith_matrix* y, const kith_matrix* flags, kith_call* call);
+
+/* ---- family reduction ---------------------------------------------------------------------------------------- */
+
+/*
+ * The tree of a row, part of this ABI. Chunks of 4096 elements; inside a chunk lane l (0..63) takes the elements with
+ * index = l (mod 64) in ascending order, starting at +0 in the compute type, one operation per element; then lanes fold
+ * l += l + s for s = 32, 16, 8, 4, 2, 1; the chunk result is widened to f64; chunk results are combined pairwise,
+ * neighbours first, an odd last one moving up unchanged, until one is left. An empty row gives +0.
+ * Sum: lane = lane + x. Products: lane = fma(x, y, lane). Min, max: no arithmetic; NaN wins; -0 < +0; an empty row
+ * gives +inf and -inf. KITH_REDUCE_NONFINITE counts elements that are NaN or infinite.
+ */
+typedef enum kith_reduction {
+  KITH_REDUCE_SUM = 0,
+  KITH_REDUCE_ABS_SUM = 1,
+  KITH_REDUCE_SQUARES = 2, /* sum of squares */
+  KITH_REDUCE_DOT = 3,     /* needs b */
+  KITH_REDUCE_DISTANCE = 4, /* sum of fma(d, d, lane), d = a - b rounded to the compute type; needs b */
+  KITH_REDUCE_MIN = 5,
+  KITH_REDUCE_MAX = 6,
+  KITH_REDUCE_MAX_ABS = 7,
+  KITH_REDUCE_NONFINITE = 8
+} kith_reduction;
+
+/* out(0, r) = reduction of row r of a (with row r of b; b of one row serves every row). out is f64, 1 x a.rows. */
+KITH_API kith_status kith_reduce_rows(kith_queue* queue, int32_t reduction, const kith_matrix* a, const kith_matrix* b,
+                                      const kith_matrix* out, kith_call* call);
+/* The same for `segments` windows of columns [bounds[s], bounds[s + 1]) of every row (bounds ascending, host memory, segments + 1 entries);
+   out is f64, a.rows x segments. Trees start anew in each segment. */
+KITH_API kith_status kith_reduce_segments(kith_queue* queue, int32_t reduction, const kith_matrix* a,
+                                          const kith_matrix* b, const int64_t* bounds, int64_t segments,
+                                          const kith_matrix* out, kith_call* call);
+/* out(i, j) = dot of rows i of a and j of b on the tree of a row. b NULL means a, and the result is symmetric. out is f64. */
+KITH_API kith_status kith_gram(kith_queue* queue, const kith_matrix* a, const kith_matrix* b, const kith_matrix* out,
+                               kith_call* call);
+
+/*
+ * Sums over nodes, element by element along columns, in the compute type, on a tree given as a postfix program:
+ * p >= 0 pushes row p of x (p < x.rows) or row p - x.rows of remote; -1 replaces the two topmost values a (below) and b
+ * by a + b. What is left on the stack, bottom first, are the `out` rows, each divided by divisor (one division; none
+ * when divisor is 1). Programs must not underflow, and leave as many values as out has rows (1 when out is NULL).
+ * distances (f64, 1 x x.rows, or NULL): with exactly one result v, distances(0, r) = KITH_REDUCE_DISTANCE of row r of x
+ * to v, with v as stored or, when out is NULL, as it would be stored in the dtype of x. At least one of out and
+ * distances is given. remote (NULL: none) has the dtype of x or its compute type. The program is copied.
+ */
+KITH_API kith_status kith_reduce_nodes(kith_queue* queue, const kith_matrix* x, const kith_matrix* remote,
+                                       const int32_t* program, int64_t program_length, double divisor,
+                                       const kith_matrix* out, const kith_matrix* distances, kith_call* call);
+
+/* ---- family step --------------------------------------------------------------------------------------------- */
+
+typedef enum kith_rule {
+  KITH_SGD = 0,
+  KITH_HEAVY_BALL = 1,
+  KITH_NESTEROV = 2,
+  KITH_ADAGRAD = 3,
+  KITH_ADADELTA = 4,
+  KITH_RMSPROP = 5,
+  KITH_ADAM = 6,
+  KITH_ADAMAX = 7,
+  KITH_NADAM = 8,
+  KITH_YOGI = 9
+} kith_rule;
+
+/* Columns [begin, end) take step size * step_scale and their own weight decay. */
+typedef struct kith_group {
+  int64_t begin;
+  int64_t end;
+  double step_scale;
+  double weight_decay; /* added to the one of kith_step */
+} kith_group;
+
+/*
+ * One step of a rule on every element; x, s1 and s2 are f32 or f64 of one dtype; g is that dtype, bf16 or f16.
+ * In the compute type, with all coefficients rounded to it once (c1 = 1 - b1 and c2 = 1 - b2 are formed in f64 first):
+ *   g  = row_scale(r, group) * g                       when row_scale is given (f64, x.rows x max(1, groups))
+ *   g  = fma(decay, x, g)                              when decay != 0 and not decoupled     (L2 form)
+ *   x' = x * (1 - eta * decay)                         when decay != 0 and decoupled          (the factor formed in f64)
+ *   then the rule, t = step counted from 1, a' denoting the new state:
+ *   SGD         x' = fma(-eta, g, x)
+ *   HEAVY_BALL  v' = fma(b1, v, eta * g)               x' = x - v'
+ *   NESTEROV    v' = fma(b1, v, eta * g)               x' = x - fma(b1, v', eta * g)        (gradient taken at x)
+ *   ADAGRAD     G' = fma(g, g, G)                      x' = x - (eta * g) / sqrt(G' + eps)
+ *   ADADELTA    E' = fma(b1, E, c1 * (g * g));  d = (sqrt(D + eps) / sqrt(E' + eps)) * g;  D' = fma(b1, D, c1 * (d * d))
+ *               x' = fma(-eta, d, x)                   (s1 = E, s2 = D; eta = 1 in the paper)
+ *   RMSPROP     E' = fma(b1, E, c1 * (g * g))          x' = x - (eta * g) / (sqrt(E') + eps)
+ *   ADAM        m' = fma(b1, m, c1 * g);  v' = fma(b2, v, c2 * (g * g))
+ *               x' = x - (a * m') / fma(sqrt(v'), q, eps)    a = eta / (1 - b1^t), q = 1 / sqrt(1 - b2^t), both in f64
+ *   ADAMAX      m' as Adam;  u' = max(b2 * u, |g|)           x' = x - (a * m') / (u' + eps)
+ *   NADAM       m', v' as Adam                               x' = x - fma(n1, m', n2 * g) / fma(sqrt(v'), q, eps)
+ *               n1 = eta * b1 / (1 - b1^t), n2 = eta * (1 - b1) / (1 - b1^t)
+ *   YOGI        m' as Adam;  h = g * g;  v' = fma(-c2 * sign(v - h), h, v), sign(0) = 0;  then as Adam
+ * copy (bf16 or f16, or NULL) receives x' rounded, in the same pass. flags as in kith_mix: 1 where row r of g is not
+ * finite, 2 where row r of x' is not.
+ * The caller gives the coefficients that depend on t: bias1 = 1 - b1^t and bias2 = 1 - b2^t.
+ */
+typedef struct kith_step {
+  int32_t rule;
+  int32_t decoupled;
+  double step_size; /* eta */
+  double beta1;     /* b1: momentum, decay of E */
+  double beta2;     /* b2 */
+  double epsilon;
+  double weight_decay;
+  double bias1;
+  double bias2;
+  const kith_group* groups; /* ascending, disjoint, covering all columns; NULL with group_count 0: one group */
+  int64_t group_count;
+  const kith_matrix* row_scale; /* NULL: none */
+  const kith_matrix* copy;      /* NULL: none */
+  const kith_matrix* flags;     /* NULL: none */
+} kith_step;
+
+/* s1 and s2 are NULL where the rule has no such state: SGD none; HEAVY_BALL, NESTEROV, ADAGRAD, RMSPROP one. */
+KITH_API kith_status kith_apply_step(kith_queue* queue, const kith_step* step, const kith_matrix* x,
+                                     const kith_matrix* g, const kith_matrix* s1, const kith_matrix* s2,
+                                     kith_call* call);
+
+/* ---- family product ------------------------------------------------------------------------------------------ */
+
+/* A batch of matrices inside a kith_matrix: matrix b has element (r, c) at
+   first element + b * batch_stride + r * row_stride + c. Bounds are checked against the memory. */
+typedef struct kith_batch {
+  const kith_matrix* base; /* gives memory, offset and dtype (f32 or f64); its shape is not used */
+  int64_t offset;          /* elements from the base's element (0, 0) */
+  int64_t rows;
+  int64_t cols;
+  int64_t row_stride;
+  int64_t batch_stride;
+} kith_batch;
+
+typedef enum kith_activation { KITH_IDENTITY = 0, KITH_RELU = 1 } kith_activation;
+
+/* Loads an OpenBLAS-compatible library (cblas_sgemm, cblas_dgemm) from path for kith_multiply and sets it to one
+   thread. NULL goes back to the plain kernel. The first success for a path lasts until the next call. */
+KITH_API kith_status kith_product_use_blas(const char* path, kith_call* call);
+/* The path in use, or "" when the plain kernel answers. */
+KITH_API kith_status kith_product_blas(char* path, int64_t capacity, kith_call* call);
+
+/* c_b = alpha op(a_b) op(b_b) + beta c_b for b in [0, batches), op = transpose where the flag is 1. beta = 0 never
+   reads c. c overlaps neither a nor b. Batches run in parallel, each on one thread; one large product is cut into
+   panels of fixed size. Bits do not depend on threads; across CPU models and BLAS builds they are not promised. */
+KITH_API kith_status kith_multiply(kith_queue* queue, int64_t batches, double alpha, const kith_batch* a,
+                                   int32_t transpose_a, const kith_batch* b, int32_t transpose_b, double beta,
+                                   const kith_batch* c, kith_call* call);
+/* h_b(r, c) = act(h_b(r, c) + bias_b(0, c)), in place. relu(z) = z > 0 ? z : +0, and NaN stays NaN. */
+KITH_API kith_status kith_bias_activate(kith_queue* queue, int64_t batches, const kith_batch* h, const kith_batch* bias,
+                                        int32_t activation, kith_call* call);
+/* Backward of the above. d_b(r, c) = h_b(r, c) > 0 ? d_b(r, c) : 0 for RELU (h is the activated output; unused and may
+   be NULL for IDENTITY), and bias_gradient_b(0, c) = sum over r in ascending order of d_b(r, c), in the compute type. */
+KITH_API kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batches, const kith_batch* h,
+                                                 const kith_batch* d, const kith_batch* bias_gradient,
+                                                 int32_t activation, kith_call* call);
+/*
+ * Softmax with cross-entropy over the rows of logits; labels is I32, batches x rows (row b holds the labels of batch
+ * b), each in [0, logits.cols).
+ *   loss(0, b) = (1 / rows) sum_r (log sum_c exp(z_rc - max_c z_rc) + max_c z_rc - z_r,label), in f64 in ascending r
+ *   correct(0, b) = number of rows whose label is the lowest index of the largest logit (NaN is never the largest)
+ *   gradient_b(r, c) = (softmax(z)_rc - [c == label]) / rows, may be the same window as logits; NULL: not computed
+ * loss (f64) and correct (I32), both 1 x batches, may be NULL. exp and log are the library's own, made of IEEE
+ * operations, so that results are the same on every tier.
+ */
+KITH_API kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batches, const kith_batch* logits,
+                                                const kith_matrix* labels, const kith_batch* gradient,
+                                                const kith_matrix* loss, const kith_matrix* correct, kith_call* call);
+
+/* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
+
+/*
+ * The roof of a kernel: a loop with the same streams and one addition per element, on the same pool, blocks and store
+ * kind. reads: sources[0..read_count); writes: targets[0..write_count), all of one shape and one dtype per stream; a target that is also a source
+ * (same window) is read, incremented and written in place. nontemporal: 1 uses streaming stores. A call without targets
+ * only reads; sink (f64, 1 x 1) then receives a value that depends on every element.
+ */
+KITH_API kith_status kith_twin(kith_queue* queue, const kith_matrix* const* sources, int32_t read_count,
+                               const kith_matrix* const* targets, int32_t write_count, int32_t nontemporal,
+                               const kith_matrix* sink, kith_call* call);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KITH_H */
