@@ -1,0 +1,42 @@
+package dev.kith.random;
+
+/**
+ * What random numbers are drawn for. Numbers of different streams never share a counter, so that,
+ * for example, the order of mini-batches does not change when failures are switched on.
+ *
+ * <p>A tag is part of the layout in {@code docs/randomness.md}: it is never changed and never used
+ * again.
+ */
+public enum Stream {
+  /** Which samples a node takes in a round. */
+  BATCH(1),
+  /** Which node owns which sample. */
+  PARTITION(2),
+  /** The first parameters of a model. */
+  INITIALIZATION(3),
+  /** Random graphs. */
+  TOPOLOGY(4),
+  /** Random sequences of mixing matrices, and the clocks of asynchronous runs. */
+  SCHEDULE(5),
+  /** Which nodes and links fail, and when. */
+  FAILURE(6),
+  /** Generated data sets, and the split of a data set into training and test parts. */
+  DATA(7),
+  /** The inputs of tests and benchmarks. */
+  TEST(8),
+  /**
+   * Double-precision normals that belong to no other purpose, for example simulated gradient noise.
+   */
+  NORMAL_F64_JAVA(9);
+
+  private final int tag;
+
+  Stream(int tag) {
+    this.tag = tag;
+  }
+
+  /** The fixed number of this purpose in counter word 3, 1 to 255. */
+  public int tag() {
+    return tag;
+  }
+}
