@@ -1,0 +1,339 @@
+// memory: allocation with accounting, wrapping, fill, conversion, transfer and row gathering.
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "core.hpp"
+#include "dispatch.hpp"
+#include "memory.hpp"
+
+namespace kith {
+
+KITH_FAMILY(MemoryKernels, memory)
+
+namespace {
+
+constexpr int64_t kHugePage = 2 << 20;
+// Bytes of the wider side per block: long enough to hide the counter, short enough to balance and to cut.
+constexpr int64_t kBlockBytes = 256 << 10;
+
+void account(kith_device* device, int64_t bytes, int64_t allocations) {
+  __atomic_add_fetch(&device->live_bytes, bytes, __ATOMIC_RELAXED);
+  __atomic_add_fetch(&device->live_allocations, allocations, __ATOMIC_RELAXED);
+}
+
+int64_t free_bytes() {
+  struct sysinfo info;
+  return sysinfo(&info) == 0 ? static_cast<int64_t>(info.freeram) * info.mem_unit : 0;
+}
+
+kith_status allocate(kith_device* device, int64_t bytes, kith_memory* memory, kith_call* call) {
+  // Above 2 MiB the mapping is cut to begin on a huge page. Below, the system's allocator is denser.
+  void* mapping = nullptr;
+  int64_t mapped = 0;
+  unsigned char* address = nullptr;
+  const int64_t live = __atomic_load_n(&device->live_bytes, __ATOMIC_RELAXED);
+  const bool absurd = device->total_bytes > 0 && bytes > device->total_bytes - live;
+  if (!absurd && bytes > kHugePage) {
+    mapped = (bytes + 2 * kHugePage - 1) / kHugePage * kHugePage;
+    mapping = mmap(nullptr, static_cast<size_t>(mapped), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapping != MAP_FAILED) {
+      const uintptr_t start = reinterpret_cast<uintptr_t>(mapping);
+      address = reinterpret_cast<unsigned char*>((start + kHugePage - 1) / kHugePage * kHugePage);
+      // A system without huge pages refuses; ordinary pages do as well.
+      madvise(address, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+    }
+  } else if (!absurd) {
+    const int64_t rounded = bytes == 0 ? 64 : (bytes + 63) / 64 * 64;
+    mapping = address = static_cast<unsigned char*>(std::aligned_alloc(64, static_cast<size_t>(rounded)));
+    if (address != nullptr) std::memset(address, 0, static_cast<size_t>(rounded));
+  }
+  if (address == nullptr) {
+    return fail(
+        call, KITH_OUT_OF_MEMORY,
+        "kith_memory_allocate: %lld bytes were asked for, with %lld of %lld bytes free on the device and %lld in use "
+        "by this library; release matrices or use smaller ones",
+        static_cast<long long>(bytes), static_cast<long long>(free_bytes()),
+        static_cast<long long>(device->total_bytes), static_cast<long long>(live));
+  }
+  *memory = kith_memory{device, address, bytes, mapping, mapped};
+  account(device, bytes, 1);
+  return KITH_OK;
+}
+
+// A job over a matrix cut into blocks of `columns` columns of `rows` rows; narrow matrices take many rows per block.
+struct Grid {
+  int64_t rows;
+  int64_t columns;
+  int64_t across;
+  int64_t down;
+
+  Grid(const Matrix& m, int64_t element_bytes) {
+    const int64_t elements = kBlockBytes / element_bytes;
+    columns = m.cols < elements ? (m.cols > 0 ? m.cols : 1) : elements;
+    rows = elements / columns;
+    across = (m.cols + columns - 1) / columns;
+    down = (m.rows + rows - 1) / rows;
+  }
+  int64_t blocks() const { return across * down; }
+};
+
+struct Span {
+  int64_t row;
+  int64_t row_end;
+  int64_t column;
+  int64_t columns;
+};
+
+Span span_of(const Grid& grid, const Matrix& m, int64_t block) {
+  const int64_t row = block / grid.across * grid.rows;
+  const int64_t column = block % grid.across * grid.columns;
+  return Span{row, row + grid.rows < m.rows ? row + grid.rows : m.rows, column,
+              column + grid.columns < m.cols ? grid.columns : m.cols - column};
+}
+
+struct Fill {
+  Matrix m;
+  Grid grid;
+  unsigned char pattern[8];
+};
+
+void fill_block(void* context, int64_t block, int32_t) {
+  const Fill& job = *static_cast<const Fill*>(context);
+  const Span span = span_of(job.grid, job.m, block);
+  const int64_t size = job.m.element_bytes();
+  for (int64_t r = span.row; r < span.row_end; r++) {
+    unsigned char* to = job.m.row(r) + span.column * size;
+    if (size == 2) {
+      uint16_t value;
+      std::memcpy(&value, job.pattern, 2);
+      uint16_t* elements = reinterpret_cast<uint16_t*>(to);
+      for (int64_t i = 0; i < span.columns; i++) elements[i] = value;
+    } else if (size == 4) {
+      uint32_t value;
+      std::memcpy(&value, job.pattern, 4);
+      uint32_t* elements = reinterpret_cast<uint32_t*>(to);
+      for (int64_t i = 0; i < span.columns; i++) elements[i] = value;
+    } else {
+      uint64_t value;
+      std::memcpy(&value, job.pattern, 8);
+      uint64_t* elements = reinterpret_cast<uint64_t*>(to);
+      for (int64_t i = 0; i < span.columns; i++) elements[i] = value;
+    }
+  }
+}
+
+struct Copy {
+  Matrix from;
+  Matrix to;
+  Grid grid;
+  void (*convert)(const void*, void*, int64_t);  // NULL: the bytes as they are
+};
+
+void copy_block(void* context, int64_t block, int32_t) {
+  const Copy& job = *static_cast<const Copy*>(context);
+  const Span span = span_of(job.grid, job.to, block);
+  for (int64_t r = span.row; r < span.row_end; r++) {
+    const unsigned char* from = job.from.row(r) + span.column * job.from.element_bytes();
+    unsigned char* to = job.to.row(r) + span.column * job.to.element_bytes();
+    if (job.convert != nullptr) {
+      job.convert(from, to, span.columns);
+    } else {
+      std::memcpy(to, from, static_cast<size_t>(span.columns * job.to.element_bytes()));
+    }
+  }
+}
+
+kith_status copy(Entry& entry, const Matrix& from, const Matrix& to) {
+  const int64_t from_bytes = from.element_bytes(), to_bytes = to.element_bytes();
+  Copy job{from, to, Grid(to, from_bytes > to_bytes ? from_bytes : to_bytes), memory().convert[from.dtype][to.dtype]};
+  return entry.run(job.grid.blocks(), from.bytes() + to.bytes(), copy_block, &job);
+}
+
+// Host memory as a window of the shape of m. False (with an error) when the stride or the address cannot be.
+bool host_window(Entry& entry, const void* host, int64_t stride, const Matrix& m, Matrix* window) {
+  if (m.rows == 0 || m.cols == 0) {
+    *window = m;
+    return true;
+  }
+  int64_t end = 0;
+  if (host == nullptr || (m.rows > 1 && stride < m.cols) || __builtin_mul_overflow(m.rows - 1, stride, &end) ||
+      __builtin_add_overflow(end, m.cols, &end) || __builtin_mul_overflow(end, m.element_bytes(), &end)) {
+    entry.fail(KITH_INVALID, "host is %s with stride %lld for %lld columns; give memory of rows that do not overlap",
+               host == nullptr ? "NULL" : "given", static_cast<long long>(stride), static_cast<long long>(m.cols));
+    return false;
+  }
+  // The host side may lie at any address: it is only copied bytewise.
+  *window = Matrix{static_cast<unsigned char*>(const_cast<void*>(host)), m.rows, m.cols, m.rows > 1 ? stride : m.cols,
+                   m.dtype};
+  return true;
+}
+
+struct Gather {
+  Matrix from;
+  Matrix to;
+  const int32_t* index;
+  Grid grid;
+};
+
+void gather_block(void* context, int64_t block, int32_t) {
+  const Gather& job = *static_cast<const Gather*>(context);
+  const Span span = span_of(job.grid, job.to, block);
+  const int64_t size = job.to.element_bytes();
+  const size_t bytes = static_cast<size_t>(span.columns * size);
+  constexpr int64_t kAhead = 8;
+  for (int64_t r = span.row; r < span.row_end; r++) {
+    if (r + kAhead < span.row_end) __builtin_prefetch(job.from.row(job.index[r + kAhead]) + span.column * size);
+    std::memcpy(job.to.row(r) + span.column * size, job.from.row(job.index[r]) + span.column * size, bytes);
+  }
+}
+
+}  // namespace
+
+}  // namespace kith
+
+using kith::Entry;
+using kith::fail;
+using kith::Matrix;
+
+extern "C" {
+
+kith_status kith_memory_allocate(kith_queue* queue, int64_t bytes, kith_memory** memory, kith_call* call) {
+  if (queue == nullptr || memory == nullptr) {
+    return fail(call, KITH_INVALID, "kith_memory_allocate: queue or memory is NULL; give both");
+  }
+  if (bytes < 0) {
+    return fail(call, KITH_INVALID, "kith_memory_allocate: %lld bytes were asked for; give 0 or more",
+                static_cast<long long>(bytes));
+  }
+  kith_memory* made = static_cast<kith_memory*>(std::calloc(1, sizeof(kith_memory)));
+  if (made == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_memory_allocate: no memory for a handle");
+  const kith_status status = kith::allocate(queue->device, bytes, made, call);
+  if (status != KITH_OK) {
+    std::free(made);
+    return status;
+  }
+  *memory = made;
+  return KITH_OK;
+}
+
+kith_status kith_memory_wrap(kith_device* device, void* address, int64_t bytes, kith_memory** memory, kith_call* call) {
+  if (device == nullptr || memory == nullptr) {
+    return fail(call, KITH_INVALID, "kith_memory_wrap: device or memory is NULL; give both");
+  }
+  if (bytes < 0 || (address == nullptr && bytes > 0)) {
+    return fail(call, KITH_INVALID,
+                "kith_memory_wrap: %lld bytes at %p cannot be wrapped; give an address and its size",
+                static_cast<long long>(bytes), address);
+  }
+  kith_memory* made = static_cast<kith_memory*>(std::calloc(1, sizeof(kith_memory)));
+  if (made == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_memory_wrap: no memory for a handle");
+  *made = kith_memory{device, static_cast<unsigned char*>(address), bytes, nullptr, 0};
+  *memory = made;
+  return KITH_OK;
+}
+
+kith_status kith_memory_release(kith_memory* memory, kith_call* call) {
+  if (memory == nullptr) return fail(call, KITH_INVALID, "kith_memory_release: memory is NULL; give a memory");
+  if (memory->mapping != nullptr) {
+    kith::account(memory->device, -memory->bytes, -1);
+    if (memory->mapping_bytes > 0) {
+      munmap(memory->mapping, static_cast<size_t>(memory->mapping_bytes));
+    } else {
+      std::free(memory->mapping);
+    }
+  }
+  std::free(memory);
+  return KITH_OK;
+}
+
+kith_status kith_memory_address(kith_memory* memory, void** address, int32_t* host, kith_call* call) {
+  if (memory == nullptr || address == nullptr || host == nullptr) {
+    return fail(call, KITH_INVALID, "kith_memory_address: memory, address or host is NULL; give all three");
+  }
+  *address = memory->address;
+  *host = 1;
+  return KITH_OK;
+}
+
+kith_status kith_fill(kith_queue* queue, const kith_matrix* m, double value, kith_call* call) {
+  Entry entry(queue, call, "kith_fill");
+  Matrix to;
+  if (!entry.matrix("m", m, &to)) return entry.status();
+  kith::Fill job{to, kith::Grid(to, to.element_bytes()), {}};
+  if (to.dtype == KITH_I32) {
+    const double truncated = std::trunc(value);
+    if (!(truncated >= -2147483648.0 && truncated <= 2147483647.0)) {
+      return entry.fail(KITH_INVALID, "%g does not fit i32; give a value from -2147483648 to 2147483647", value);
+    }
+    const int32_t element = static_cast<int32_t>(truncated);
+    std::memcpy(job.pattern, &element, sizeof(element));
+  } else if (to.dtype == KITH_F64) {
+    std::memcpy(job.pattern, &value, sizeof(value));
+  } else {
+    kith::memory().convert[KITH_F64][to.dtype](&value, job.pattern, 1);
+  }
+  return entry.run(job.grid.blocks(), to.bytes(), kith::fill_block, &job);
+}
+
+kith_status kith_convert(kith_queue* queue, const kith_matrix* from, const kith_matrix* to, kith_call* call) {
+  Entry entry(queue, call, "kith_convert");
+  Matrix source, target;
+  if (!entry.matrix("from", from, &source) || !entry.matrix("to", to, -1, source.rows, source.cols, &target)) {
+    return entry.status();
+  }
+  if ((source.dtype == KITH_I32) != (target.dtype == KITH_I32)) {
+    return entry.fail(KITH_UNSUPPORTED, "from is %s and to is %s; i32 converts to i32 only",
+                      kith::dtype_name(source.dtype), kith::dtype_name(target.dtype));
+  }
+  if (!entry.disjoint("from", source, "to", target, source.dtype == target.dtype)) return entry.status();
+  if (kith::overlap(source, target) == kith::Overlap::kSame) return entry.finish();
+  return kith::copy(entry, source, target);
+}
+
+kith_status kith_upload(kith_queue* queue, const void* host, int64_t host_stride, const kith_matrix* to,
+                        kith_call* call) {
+  Entry entry(queue, call, "kith_upload");
+  Matrix target, window;
+  if (!entry.matrix("to", to, &target) || !kith::host_window(entry, host, host_stride, target, &window) ||
+      !entry.disjoint("host", window, "to", target, false)) {
+    return entry.status();
+  }
+  return kith::copy(entry, window, target);
+}
+
+kith_status kith_download(kith_queue* queue, const kith_matrix* from, void* host, int64_t host_stride,
+                          kith_call* call) {
+  Entry entry(queue, call, "kith_download");
+  Matrix source, window;
+  if (!entry.matrix("from", from, &source) || !kith::host_window(entry, host, host_stride, source, &window) ||
+      !entry.disjoint("from", source, "host", window, false)) {
+    return entry.status();
+  }
+  return kith::copy(entry, source, window);
+}
+
+kith_status kith_gather_rows(kith_queue* queue, const kith_matrix* from, const kith_matrix* index,
+                             const kith_matrix* to, kith_call* call) {
+  Entry entry(queue, call, "kith_gather_rows");
+  Matrix source, target, indices;
+  if (!entry.matrix("from", from, &source) || !entry.matrix("to", to, source.dtype, -1, source.cols, &target) ||
+      !entry.matrix("index", index, KITH_I32, 1, target.rows, &indices) ||
+      !entry.disjoint("from", source, "to", target, false) || !entry.disjoint("index", indices, "to", target, false)) {
+    return entry.status();
+  }
+  const int32_t* rows = reinterpret_cast<const int32_t*>(indices.data);
+  for (int64_t i = 0; i < target.rows && entry.fresh(); i++) {
+    if (rows[i] < 0 || rows[i] >= source.rows) {
+      return entry.fail(KITH_INVALID, "index %d at position %lld names no row; from has %lld rows", rows[i],
+                        static_cast<long long>(i), static_cast<long long>(source.rows));
+    }
+  }
+  kith::Gather job{source, target, rows, kith::Grid(target, target.element_bytes())};
+  return entry.run(job.grid.blocks(), 2 * target.bytes(), kith::gather_block, &job);
+}
+
+}  // extern "C"
