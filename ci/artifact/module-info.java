@@ -1,0 +1,3 @@
+module dev.kith.check {
+  requires dev.kith.kernels;
+}
