@@ -7,8 +7,8 @@
  * Rules that hold for every function
  *  - It returns a kith_status. Nothing throws, prints, aborts or calls back. The text of an error goes to call->error.
  *  - It is asynchronous by contract: its arguments may be in use until the queue has passed them. kith_queue_sync and
- *    events are the only waits. The CPU library may finish before it returns. Descriptors (kith_matrix, kith_expression,
- *    kith_step, ...) are read before the call returns; only the memory they point to stays in use.
+ *    events are the only waits. The CPU library may finish before it returns. Descriptors (kith_matrix,
+ *    kith_expression, kith_step, ...) are read before the call returns; only the memory they point to stays in use.
  *  - Long work is cut: when call->budget_ns is spent the function stops at a block border, stores where it stopped in
  *    call->cursor and returns KITH_AGAIN; the same call with the same arguments continues. Results do not depend on
  *    where the cuts fall. A call starts with call->cursor == 0; on KITH_OK the cursor is 0 again. When budget_ns <= 0
@@ -43,29 +43,23 @@ extern "C" {
 
 typedef enum kith_status {
   KITH_OK = 0,
-  KITH_AGAIN = 1,            /* budget spent: call again with the same arguments */
-  KITH_INVALID = 2,          /* an argument is wrong */
-  KITH_UNSUPPORTED = 3,      /* this library has no such operation or dtype */
+  KITH_AGAIN = 1,       /* budget spent: call again with the same arguments */
+  KITH_INVALID = 2,     /* an argument is wrong */
+  KITH_UNSUPPORTED = 3, /* this library has no such operation or dtype */
   KITH_OUT_OF_MEMORY = 4,
-  KITH_TIMEOUT = 5,          /* kith_queue_sync: the deadline passed, wait again */
-  KITH_CAPACITY = 6,         /* an output does not fit the space given for it */
-  KITH_NOT_FOUND = 7,        /* no such device, no such BLAS */
-  KITH_DEVICE_FAILED = 8,    /* the device or its driver reported an error */
+  KITH_TIMEOUT = 5,       /* kith_queue_sync: the deadline passed, wait again */
+  KITH_CAPACITY = 6,      /* an output does not fit the space given for it */
+  KITH_NOT_FOUND = 7,     /* no such device, no such BLAS */
+  KITH_DEVICE_FAILED = 8, /* the device or its driver reported an error */
   KITH_INTERNAL = 9
 } kith_status;
 
-typedef enum kith_dtype {
-  KITH_F32 = 0,
-  KITH_F64 = 1,
-  KITH_BF16 = 2,
-  KITH_F16 = 3,
-  KITH_I32 = 4
-} kith_dtype;
+typedef enum kith_dtype { KITH_F32 = 0, KITH_F64 = 1, KITH_BF16 = 2, KITH_F16 = 3, KITH_I32 = 4 } kith_dtype;
 
-typedef struct kith_device kith_device; /* opaque; devices live as long as the library */
-typedef struct kith_queue kith_queue;   /* an ordered stream of work; used by one thread at a time */
-typedef struct kith_event kith_event;   /* a point in a queue */
-typedef struct kith_memory kith_memory; /* one allocation, or foreign memory that was wrapped */
+typedef struct kith_device kith_device;   /* opaque; devices live as long as the library */
+typedef struct kith_queue kith_queue;     /* an ordered stream of work; used by one thread at a time */
+typedef struct kith_event kith_event;     /* a point in a queue */
+typedef struct kith_memory kith_memory;   /* one allocation, or foreign memory that was wrapped */
 typedef struct kith_weights kith_weights; /* a mixing matrix on a device */
 
 /* Owned by the caller, one per thread that calls; passed to every function. */
@@ -181,10 +175,10 @@ typedef struct kith_term {
  * A row of W without entries gives a = 0. inner_count may be 0 (then W must be NULL, a = +0 and the outer sum is
  * a = b_0 * u_0, fma from k = 1). W == NULL with inner terms means the identity: a = m(i) (weight exactly 1).
  *
- * Column j of W names row j of the inner terms when j < inner rows, else row j - inner rows of `halo`: messages received
- * from other processes, already in message_dtype.
- * y may share memory with the same window of an outer term. y may share memory with the same window of an inner term only when W is NULL, or
- * is pairwise (kith_weights_pairwise) and there is no halo. Other overlap is KITH_INVALID.
+ * Column j of W names row j of the inner terms when j < inner rows, else row j - inner rows of `halo`: messages
+ * received from other processes, already in message_dtype.
+ * y may share memory with the same window of an outer term. y may share memory with the same window of an inner term
+ * only when W is NULL, or is pairwise (kith_weights_pairwise) and there is no halo. Other overlap is KITH_INVALID.
  */
 typedef struct kith_expression {
   int32_t inner_count;
@@ -196,8 +190,8 @@ typedef struct kith_expression {
   const kith_matrix* halo; /* NULL: none */
 } kith_expression;
 
-/* Sparse W: `rows` rows; row r has the entries row_offsets[r] .. row_offsets[r + 1] - 1 of columns (each in [0, cols)) and values,
-   and writes row output_rows[r] of y (NULL: row r; entries distinct). Everything is copied. */
+/* Sparse W: `rows` rows; row r has the entries row_offsets[r] .. row_offsets[r + 1] - 1 of columns (each in [0, cols))
+   and values, and writes row output_rows[r] of y (NULL: row r; entries distinct). Everything is copied. */
 KITH_API kith_status kith_weights_sparse(kith_queue* queue, int64_t rows, int64_t cols, const int64_t* row_offsets,
                                          const int32_t* columns, const double* values, const int32_t* output_rows,
                                          kith_weights** weights, kith_call* call);
@@ -226,8 +220,8 @@ KITH_API kith_status kith_mix(kith_queue* queue, const kith_weights* weights, co
 typedef enum kith_reduction {
   KITH_REDUCE_SUM = 0,
   KITH_REDUCE_ABS_SUM = 1,
-  KITH_REDUCE_SQUARES = 2, /* sum of squares */
-  KITH_REDUCE_DOT = 3,     /* needs b */
+  KITH_REDUCE_SQUARES = 2,  /* sum of squares */
+  KITH_REDUCE_DOT = 3,      /* needs b */
   KITH_REDUCE_DISTANCE = 4, /* sum of fma(d, d, lane), d = a - b rounded to the compute type; needs b */
   KITH_REDUCE_MIN = 5,
   KITH_REDUCE_MAX = 6,
@@ -238,12 +232,13 @@ typedef enum kith_reduction {
 /* out(0, r) = reduction of row r of a (with row r of b; b of one row serves every row). out is f64, 1 x a.rows. */
 KITH_API kith_status kith_reduce_rows(kith_queue* queue, int32_t reduction, const kith_matrix* a, const kith_matrix* b,
                                       const kith_matrix* out, kith_call* call);
-/* The same for `segments` windows of columns [bounds[s], bounds[s + 1]) of every row (bounds ascending, host memory, segments + 1 entries);
-   out is f64, a.rows x segments. Trees start anew in each segment. */
+/* The same for `segments` windows of columns [bounds[s], bounds[s + 1]) of every row (bounds ascending, host memory,
+   segments + 1 entries); out is f64, a.rows x segments. Trees start anew in each segment. */
 KITH_API kith_status kith_reduce_segments(kith_queue* queue, int32_t reduction, const kith_matrix* a,
                                           const kith_matrix* b, const int64_t* bounds, int64_t segments,
                                           const kith_matrix* out, kith_call* call);
-/* out(i, j) = dot of rows i of a and j of b on the tree of a row. b NULL means a, and the result is symmetric. out is f64. */
+/* out(i, j) = dot of rows i of a and j of b on the tree of a row. b NULL means a, and the result is symmetric.
+   out is f64. */
 KITH_API kith_status kith_gram(kith_queue* queue, const kith_matrix* a, const kith_matrix* b, const kith_matrix* out,
                                kith_call* call);
 
@@ -288,13 +283,14 @@ typedef struct kith_group {
  * In the compute type, with all coefficients rounded to it once (c1 = 1 - b1 and c2 = 1 - b2 are formed in f64 first):
  *   g  = row_scale(r, group) * g                       when row_scale is given (f64, x.rows x max(1, groups))
  *   g  = fma(decay, x, g)                              when decay != 0 and not decoupled     (L2 form)
- *   x' = x * (1 - eta * decay)                         when decay != 0 and decoupled          (the factor formed in f64)
+ *   x' = x * (1 - eta * decay)                         when decay != 0 and decoupled         (the factor formed in f64)
  *   then the rule, t = step counted from 1, a' denoting the new state:
  *   SGD         x' = fma(-eta, g, x)
  *   HEAVY_BALL  v' = fma(b1, v, eta * g)               x' = x - v'
  *   NESTEROV    v' = fma(b1, v, eta * g)               x' = x - fma(b1, v', eta * g)        (gradient taken at x)
  *   ADAGRAD     G' = fma(g, g, G)                      x' = x - (eta * g) / sqrt(G' + eps)
- *   ADADELTA    E' = fma(b1, E, c1 * (g * g));  d = (sqrt(D + eps) / sqrt(E' + eps)) * g;  D' = fma(b1, D, c1 * (d * d))
+ *   ADADELTA    E' = fma(b1, E, c1 * (g * g));  d = (sqrt(D + eps) / sqrt(E' + eps)) * g;
+ *               D' = fma(b1, D, c1 * (d * d))
  *               x' = fma(-eta, d, x)                   (s1 = E, s2 = D; eta = 1 in the paper)
  *   RMSPROP     E' = fma(b1, E, c1 * (g * g))          x' = x - (eta * g) / (sqrt(E') + eps)
  *   ADAM        m' = fma(b1, m, c1 * g);  v' = fma(b2, v, c2 * (g * g))
@@ -360,7 +356,8 @@ KITH_API kith_status kith_multiply(kith_queue* queue, int64_t batches, double al
 KITH_API kith_status kith_bias_activate(kith_queue* queue, int64_t batches, const kith_batch* h, const kith_batch* bias,
                                         int32_t activation, kith_call* call);
 /* Backward of the above. d_b(r, c) = h_b(r, c) > 0 ? d_b(r, c) : 0 for RELU (h is the activated output; unused and may
-   be NULL for IDENTITY), and bias_gradient_b(0, c) = sum over r in ascending order of d_b(r, c), in the compute type. */
+   be NULL for IDENTITY), and bias_gradient_b(0, c) = sum over r in ascending order of d_b(r, c), in the compute
+   type. */
 KITH_API kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batches, const kith_batch* h,
                                                  const kith_batch* d, const kith_batch* bias_gradient,
                                                  int32_t activation, kith_call* call);
@@ -381,9 +378,9 @@ KITH_API kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batch
 
 /*
  * The roof of a kernel: a loop with the same streams and one addition per element, on the same pool, blocks and store
- * kind. reads: sources[0..read_count); writes: targets[0..write_count), all of one shape and one dtype per stream; a target that is also a source
- * (same window) is read, incremented and written in place. nontemporal: 1 uses streaming stores. A call without targets
- * only reads; sink (f64, 1 x 1) then receives a value that depends on every element.
+ * kind. reads: sources[0..read_count); writes: targets[0..write_count), all of one shape and one dtype per stream; a
+ * target that is also a source (same window) is read, incremented and written in place. nontemporal: 1 uses streaming
+ * stores. A call without targets only reads; sink (f64, 1 x 1) then receives a value that depends on every element.
  */
 KITH_API kith_status kith_twin(kith_queue* queue, const kith_matrix* const* sources, int32_t read_count,
                                const kith_matrix* const* targets, int32_t write_count, int32_t nontemporal,
