@@ -1,0 +1,82 @@
+package dev.kith.internal;
+
+import dev.kith.device.KithException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/**
+ * A kith_call with room for the text of an error. Queues keep one for all their operations; what
+ * runs outside of a queue makes its own. Used by one thread at a time.
+ */
+public final class Call implements AutoCloseable {
+  private static final long ERROR_CAPACITY = 1024;
+  private static final long CURSOR = Abi.offset(Abi.CALL, "cursor");
+
+  /** A native call cannot be interrupted, so that long ones come back this often. */
+  private static final long BUDGET_NANOS = 50_000_000;
+
+  private final Arena arena;
+  private final MemorySegment call;
+  private final MemorySegment error;
+
+  /** A call that its maker closes. */
+  public Call() {
+    this(Arena.ofConfined());
+  }
+
+  /**
+   * A call in an arena.
+   *
+   * @param arena closed by {@link #close}, unless it closes itself
+   */
+  Call(Arena arena) {
+    this.arena = arena;
+    call = arena.allocate(Abi.CALL);
+    error = arena.allocate(ERROR_CAPACITY);
+    call.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "budget_ns"), BUDGET_NANOS);
+    call.set(ValueLayout.ADDRESS, Abi.offset(Abi.CALL, "error"), error);
+    call.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "error_capacity"), ERROR_CAPACITY);
+  }
+
+  /**
+   * The struct.
+   *
+   * @return a kith_call
+   */
+  public MemorySegment segment() {
+    return call;
+  }
+
+  /**
+   * Turns a status into what Java throws.
+   *
+   * @param operation the operation, for messages
+   * @param status what it returned
+   * @throws IllegalArgumentException for INVALID
+   * @throws UnsupportedOperationException for UNSUPPORTED
+   * @throws KithException for any other but OK
+   */
+  public void check(String operation, int status) {
+    if (status != Abi.OK) {
+      throw failure(operation, status);
+    }
+  }
+
+  private RuntimeException failure(String operation, int status) {
+    call.set(ValueLayout.JAVA_LONG, CURSOR, 0);
+    // The library names its own function; users know the operation.
+    String text = error.getString(0).replaceFirst("^kith_\\w+: ", "");
+    error.set(ValueLayout.JAVA_BYTE, 0, (byte) 0);
+    return switch (status) {
+      case Abi.INVALID -> new IllegalArgumentException(operation + ": " + text);
+      case Abi.UNSUPPORTED -> new UnsupportedOperationException(operation + ": " + text);
+      default -> new KithException(operation, Abi.statusName(status), text);
+    };
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+  }
+}

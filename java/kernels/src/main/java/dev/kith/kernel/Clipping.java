@@ -1,0 +1,73 @@
+package dev.kith.kernel;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.internal.Access;
+import dev.kith.internal.Window;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The factors that bound the norms of gradients: min(1, c / |g|), 1 where |g| = 0, for each row or
+ * for each tensor of each row. A NaN or infinity in g is passed on, so that the step's flags see
+ * it. Used by one thread at a time.
+ */
+final class Clipping {
+  private final double bound;
+  private final long[] bounds;
+  private final int sections;
+  private final DeviceMatrix squares;
+  private final DeviceMatrix scales;
+
+  private Clipping(double bound, long[] bounds, int sections, DeviceMatrix parameters) {
+    this.bound = bound;
+    this.bounds = bounds;
+    this.sections = sections;
+    long rows = parameters.rows();
+    squares = DeviceMatrix.allocate(parameters.queue(), rows, bounds.length - 1L, DType.F64);
+    try {
+      scales = DeviceMatrix.allocate(parameters.queue(), rows, sections, DType.F64);
+    } catch (RuntimeException | Error e) {
+      Step.closeAll(List.of(squares), e);
+      throw e;
+    }
+  }
+
+  static Optional<Clipping> of(
+      StepOptions options, DeviceMatrix parameters, List<Step.Section> sections) {
+    int columns = Math.max(1, sections.size());
+    if (options.clipNorm().isPresent()) {
+      long[] whole = {0, parameters.cols()};
+      return Optional.of(
+          new Clipping(options.clipNorm().getAsDouble(), whole, columns, parameters));
+    }
+    if (options.clipNormPerTensor().isPresent() && !sections.isEmpty()) {
+      List<Long> limits = new ArrayList<>(List.of(0L));
+      sections.forEach(section -> limits.add(section.end()));
+      long[] each = limits.stream().mapToLong(Long::longValue).toArray();
+      return Optional.of(
+          new Clipping(options.clipNormPerTensor().getAsDouble(), each, columns, parameters));
+    }
+    return Optional.empty();
+  }
+
+  /** Measures g and returns a factor for each row and section. Waits. */
+  Window scales(DeviceMatrix g) {
+    Reduction.segments(Reduction.Kind.SQUARES, g, bounds, squares);
+    double[] measured = squares.toDoubles();
+    int measures = bounds.length - 1;
+    double[] factors = new double[Math.toIntExact(scales.rows() * sections)];
+    for (int i = 0; i < factors.length; i++) {
+      int row = i / sections;
+      int section = measures == 1 ? 0 : i % sections;
+      factors[i] = Math.min(1, bound / Math.sqrt(measured[row * measures + section]));
+    }
+    scales.upload(factors);
+    return Access.window(scales);
+  }
+
+  List<DeviceMatrix> matrices() {
+    return List.of(squares, scales);
+  }
+}

@@ -1,0 +1,268 @@
+package dev.kith.kernel;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.internal.Abi;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+
+/**
+ * What an iteration of a decentralized algorithm computes in one pass over the parameters:
+ *
+ * <pre>Y = W (sum_k c_k Z_k) + sum_k b_k U_k</pre>
+ *
+ * <p>The sum inside the brackets is the message of a node: it is rounded to the message type before
+ * W is applied, so that one process and many give the same bits. Up to four inner and four outer
+ * terms. Adapt-then-combine is {@code inner(x).plusInner(-eta, g)}; combine-then-adapt is {@code
+ * inner(x).plusOuter(-eta, g)}. Immutable and thread-safe; an expression names matrices and does
+ * not keep them open.
+ */
+public final class Expression {
+  private final List<Term> inner;
+  private final List<Term> outer;
+  private final Optional<DType> messageType;
+  private final Optional<DeviceMatrix> halo;
+
+  private Expression(
+      List<Term> inner,
+      List<Term> outer,
+      Optional<DType> messageType,
+      Optional<DeviceMatrix> halo) {
+    this.inner = inner;
+    this.outer = outer;
+    this.messageType = messageType;
+    this.halo = halo;
+  }
+
+  private static Expression empty() {
+    return new Expression(List.of(), List.of(), Optional.empty(), Optional.empty());
+  }
+
+  /**
+   * Starts with an inner term.
+   *
+   * @param z a matrix
+   * @return W z
+   */
+  public static Expression inner(DeviceMatrix z) {
+    return empty().plusInner(z);
+  }
+
+  /**
+   * Starts with an inner term.
+   *
+   * @param c its coefficient
+   * @param z a matrix
+   * @return W (c z)
+   */
+  public static Expression inner(double c, DeviceMatrix z) {
+    return empty().plusInner(c, z);
+  }
+
+  /**
+   * Starts with an inner term.
+   *
+   * @param c its coefficient
+   * @param perRow a coefficient for each row, F64, 1 x rows of {@code z}
+   * @param z a matrix
+   * @return W (c diag(perRow) z)
+   */
+  public static Expression inner(double c, DeviceMatrix perRow, DeviceMatrix z) {
+    return empty().plusInner(c, perRow, z);
+  }
+
+  /**
+   * Starts with an outer term.
+   *
+   * @param u a matrix
+   * @return u
+   */
+  public static Expression outer(DeviceMatrix u) {
+    return empty().plusOuter(u);
+  }
+
+  /**
+   * Starts with an outer term.
+   *
+   * @param b its coefficient
+   * @param u a matrix
+   * @return b u
+   */
+  public static Expression outer(double b, DeviceMatrix u) {
+    return empty().plusOuter(b, u);
+  }
+
+  /**
+   * Starts with an outer term.
+   *
+   * @param b its coefficient
+   * @param perRow a coefficient for each row, F64, 1 x rows of {@code u}
+   * @param u a matrix
+   * @return b diag(perRow) u
+   */
+  public static Expression outer(double b, DeviceMatrix perRow, DeviceMatrix u) {
+    return empty().plusOuter(b, perRow, u);
+  }
+
+  /**
+   * Adds an inner term with coefficient 1.
+   *
+   * @param z a matrix
+   * @return the longer expression
+   * @throws IllegalArgumentException if there are four already
+   */
+  public Expression plusInner(DeviceMatrix z) {
+    return withInner(new Term(1, Optional.empty(), z));
+  }
+
+  /**
+   * Adds an inner term.
+   *
+   * @param c its coefficient
+   * @param z a matrix
+   * @return the longer expression
+   * @throws IllegalArgumentException if there are four already
+   */
+  public Expression plusInner(double c, DeviceMatrix z) {
+    return withInner(new Term(c, Optional.empty(), z));
+  }
+
+  /**
+   * Adds an inner term.
+   *
+   * @param c its coefficient
+   * @param perRow a coefficient for each row, F64, 1 x rows of {@code z}
+   * @param z a matrix
+   * @return the longer expression
+   * @throws IllegalArgumentException if there are four already, or {@code perRow} has another shape
+   *     or dtype
+   */
+  public Expression plusInner(double c, DeviceMatrix perRow, DeviceMatrix z) {
+    return withInner(new Term(c, Optional.of(perRow), z));
+  }
+
+  /**
+   * Adds an outer term with coefficient 1.
+   *
+   * @param u a matrix
+   * @return the longer expression
+   * @throws IllegalArgumentException if there are four already
+   */
+  public Expression plusOuter(DeviceMatrix u) {
+    return withOuter(new Term(1, Optional.empty(), u));
+  }
+
+  /**
+   * Adds an outer term.
+   *
+   * @param b its coefficient
+   * @param u a matrix
+   * @return the longer expression
+   * @throws IllegalArgumentException if there are four already
+   */
+  public Expression plusOuter(double b, DeviceMatrix u) {
+    return withOuter(new Term(b, Optional.empty(), u));
+  }
+
+  /**
+   * Adds an outer term.
+   *
+   * @param b its coefficient
+   * @param perRow a coefficient for each row, F64, 1 x rows of {@code u}
+   * @param u a matrix
+   * @return the longer expression
+   * @throws IllegalArgumentException if there are four already, or {@code perRow} has another shape
+   *     or dtype
+   */
+  public Expression plusOuter(double b, DeviceMatrix perRow, DeviceMatrix u) {
+    return withOuter(new Term(b, Optional.of(perRow), u));
+  }
+
+  private Expression withInner(Term term) {
+    return new Expression(appended(inner, "inner", term), outer, messageType, halo);
+  }
+
+  private Expression withOuter(Term term) {
+    return new Expression(inner, appended(outer, "outer", term), messageType, halo);
+  }
+
+  private static List<Term> appended(List<Term> terms, String kind, Term term) {
+    if (terms.size() == Abi.MAX_TERMS) {
+      throw new IllegalArgumentException(
+          "an expression takes at most "
+              + Abi.MAX_TERMS
+              + " "
+              + kind
+              + " terms; form a part of the sum with Mixing.combine first");
+    }
+    List<Term> longer = new ArrayList<>(terms);
+    longer.add(term);
+    return List.copyOf(longer);
+  }
+
+  /**
+   * The terms that W is applied to.
+   *
+   * @return an immutable list of at most four
+   */
+  public List<Term> innerTerms() {
+    return inner;
+  }
+
+  /**
+   * The terms that W is not applied to.
+   *
+   * @return an immutable list of at most four
+   */
+  public List<Term> outerTerms() {
+    return outer;
+  }
+
+  /**
+   * Sets what messages are rounded to.
+   *
+   * @param type F32, F64, BF16 or F16, not wider than the result; the default is the type of the
+   *     result
+   * @return the changed expression
+   * @throws IllegalArgumentException if the type is I32
+   */
+  public Expression withMessageType(DType type) {
+    if (!type.isFloating()) {
+      throw new IllegalArgumentException(
+          "messages cannot be " + type + "; they are floating-point");
+    }
+    return new Expression(inner, outer, Optional.of(type), halo);
+  }
+
+  /**
+   * Adds messages that came from elsewhere: column j of W, counted from the rows of the inner terms
+   * on, is row j of these.
+   *
+   * @param received messages in the message type, one per row
+   * @return the changed expression
+   */
+  public Expression withHalo(DeviceMatrix received) {
+    return new Expression(
+        inner, outer, messageType, Optional.of(Objects.requireNonNull(received, "received")));
+  }
+
+  /**
+   * What messages are rounded to.
+   *
+   * @return the type, if it was set
+   */
+  public Optional<DType> messageType() {
+    return messageType;
+  }
+
+  /**
+   * Messages that came from elsewhere.
+   *
+   * @return their matrix, if there is one
+   */
+  public Optional<DeviceMatrix> halo() {
+    return halo;
+  }
+}

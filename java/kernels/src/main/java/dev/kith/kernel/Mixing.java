@@ -1,0 +1,270 @@
+package dev.kith.kernel;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.internal.Abi;
+import dev.kith.internal.Access;
+import dev.kith.internal.NativeQueue;
+import dev.kith.internal.Window;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The family {@code mixing}: one fused kernel that reads and writes each parameter once,
+ *
+ * <pre>y_i = sum_j w_ij m_j + sum_k b_k u_k,i      m_j = round(sum_k c_k z_k,j)</pre>
+ *
+ * <p>with all sums as chains of fused multiply-adds in the compute type of y, in the order in which
+ * terms and weights are given. Thread-safe; each operation runs on the queue of y.
+ *
+ * <p>Errors of all: {@link IllegalArgumentException} when shapes, dtypes or devices do not fit or
+ * matrices overlap where they must not; {@link IllegalStateException} when something is closed or
+ * the queue is in use by another thread.
+ */
+public final class Mixing {
+  private static final long INNER_COUNT = Abi.offset(Abi.EXPRESSION, "inner_count");
+  private static final long OUTER_COUNT = Abi.offset(Abi.EXPRESSION, "outer_count");
+  private static final long MESSAGE_DTYPE = Abi.offset(Abi.EXPRESSION, "message_dtype");
+  private static final long INNER = Abi.offset(Abi.EXPRESSION, "inner");
+  private static final long OUTER = Abi.offset(Abi.EXPRESSION, "outer");
+  private static final long HALO = Abi.offset(Abi.EXPRESSION, "halo");
+  private static final long TERM_BYTES = Abi.TERM.byteSize();
+  private static final long TERM_MATRIX = Abi.offset(Abi.TERM, "matrix");
+  private static final long TERM_ROWS = Abi.offset(Abi.TERM, "row_coefficients");
+  private static final long TERM_COEFFICIENT = Abi.offset(Abi.TERM, "coefficient");
+
+  private Mixing() {}
+
+  /**
+   * y = W (inner sum) + outer sum.
+   *
+   * @param w a mixing matrix: its columns count the rows of the inner terms, then those of the halo
+   * @param e an expression with at least one inner term; terms have as many columns as y and are
+   *     not wider than it, outer terms as many rows
+   * @param y the result, F32 or F64; may be an outer term, and an inner one if W is pairwise and
+   *     there is no halo
+   */
+  public static void mix(MixingWeights w, Expression e, DeviceMatrix y) {
+    run("mix", Optional.of(w), e, y, Optional.empty());
+  }
+
+  /**
+   * y = W (inner sum) + outer sum, and notes rows that are not finite.
+   *
+   * @param w a mixing matrix: its columns count the rows of the inner terms, then those of the halo
+   * @param e an expression with at least one inner term; terms have as many columns as y and are
+   *     not wider than it, outer terms as many rows
+   * @param y the result, F32 or F64; may be an outer term, and an inner one if W is pairwise and
+   *     there is no halo
+   * @param flags I32, 1 x the larger of the rows of y and of the inner terms: receives 1 by OR at j
+   *     if message j is not finite, 2 at i if row i of y is not; nothing is cleared
+   */
+  public static void mix(MixingWeights w, Expression e, DeviceMatrix y, DeviceMatrix flags) {
+    run("mix", Optional.of(w), e, y, Optional.of(flags));
+  }
+
+  /**
+   * y = inner sum + outer sum: W is the identity.
+   *
+   * @param e an expression with at least one term; inner terms are rounded to the message type
+   *     first
+   * @param y the result, F32 or F64; may be any of the terms
+   */
+  public static void combine(Expression e, DeviceMatrix y) {
+    run("combine", Optional.empty(), e, y, Optional.empty());
+  }
+
+  /**
+   * y = inner sum + outer sum, and notes rows that are not finite.
+   *
+   * @param e an expression with at least one term; inner terms are rounded to the message type
+   *     first
+   * @param y the result, F32 or F64; may be any of the terms
+   * @param flags I32, 1 x rows of y: receives 1 by OR at i if message i is not finite, 2 if row i
+   *     of y is not
+   */
+  public static void combine(Expression e, DeviceMatrix y, DeviceMatrix flags) {
+    run("combine", Optional.empty(), e, y, Optional.of(flags));
+  }
+
+  private static void run(
+      String name,
+      Optional<MixingWeights> weights,
+      Expression e,
+      DeviceMatrix result,
+      Optional<DeviceMatrix> flagMatrix) {
+    Window y = Access.window(result);
+    Optional<Window> flags = flagMatrix.map(Access::window);
+    Optional<Window> halo = e.halo().map(Access::window);
+    DType message = e.messageType().orElse(y.dtype());
+    check(name, weights, e, y, flags, halo, message);
+    NativeQueue q = y.queue();
+    int mark = q.begin(name);
+    try {
+      q.use(y);
+      MemorySegment w = MemorySegment.NULL;
+      if (weights.isPresent()) {
+        q.use(weights.get().behind());
+        w = weights.get().behind().handle();
+      }
+      MemorySegment x = q.expression();
+      x.set(ValueLayout.JAVA_INT, INNER_COUNT, e.innerTerms().size());
+      x.set(ValueLayout.JAVA_INT, OUTER_COUNT, e.outerTerms().size());
+      x.set(ValueLayout.JAVA_INT, MESSAGE_DTYPE, Abi.number(message));
+      use(q, x, INNER, e.innerTerms());
+      use(q, x, OUTER, e.outerTerms());
+      x.set(ValueLayout.ADDRESS, HALO, q.useOptional(halo));
+      MemorySegment f = q.useOptional(flags);
+      int status;
+      do {
+        status = q.abi().mix(q.handle(), w, x, y.descriptor(), f, q.call());
+      } while (status == Abi.AGAIN);
+      q.check(status);
+    } finally {
+      q.end(mark);
+    }
+  }
+
+  private static void use(NativeQueue q, MemorySegment x, long base, List<Term> terms) {
+    for (int k = 0; k < terms.size(); k++) {
+      Term term = terms.get(k);
+      long at = base + k * TERM_BYTES;
+      q.use(term.window());
+      x.set(ValueLayout.ADDRESS, at + TERM_MATRIX, term.window().descriptor());
+      x.set(ValueLayout.ADDRESS, at + TERM_ROWS, q.useOptional(term.rowWindow()));
+      x.set(ValueLayout.JAVA_DOUBLE, at + TERM_COEFFICIENT, term.coefficient());
+    }
+  }
+
+  private static void check(
+      String name,
+      Optional<MixingWeights> weights,
+      Expression e,
+      Window y,
+      Optional<Window> flags,
+      Optional<Window> halo,
+      DType message) {
+    Arguments.computed(name, "y", y);
+    List<Term> inner = e.innerTerms();
+    boolean inPlace = weights.isEmpty() || (weights.get().isPairwise() && halo.isEmpty());
+    long nodes = inner.isEmpty() ? 0 : inner.getFirst().window().rows();
+    for (int k = 0; k < inner.size(); k++) {
+      Window z = inner.get(k).window();
+      checkTerm(name, "an inner term", inner.get(k), y);
+      if (z.rows() != nodes) {
+        throw new IllegalArgumentException(
+            name
+                + ": inner terms have "
+                + nodes
+                + " and "
+                + z.rows()
+                + " rows; they must have as many");
+      }
+      if (inPlace) {
+        Arguments.disjointOrSame(name, "y", y, "an inner term", z);
+      } else {
+        Arguments.disjoint(name, "y", y, "an inner term", z);
+      }
+    }
+    List<Term> outer = e.outerTerms();
+    for (int k = 0; k < outer.size(); k++) {
+      Window u = outer.get(k).window();
+      checkTerm(name, "an outer term", outer.get(k), y);
+      if (u.rows() != y.rows()) {
+        throw new IllegalArgumentException(
+            name + ": an outer term is " + u + " and y is " + y + "; they must have as many rows");
+      }
+      Arguments.disjointOrSame(name, "y", y, "an outer term", u);
+    }
+    if (weights.isPresent()) {
+      checkWeights(name, weights.get(), inner, nodes, y, halo);
+    } else {
+      checkIdentity(name, e, nodes, y, halo);
+    }
+    if (halo.isPresent()) {
+      checkHalo(name, halo.get(), y, message);
+    }
+    if (message.computeType() == DType.F64 && y.dtype() != DType.F64) {
+      throw new IllegalArgumentException(
+          name + ": messages of F64 are wider than y, which is " + y);
+    }
+    if (flags.isPresent()) {
+      Arguments.flags(name, flags.get(), Math.max(nodes, y.rows()));
+      Arguments.sameDevice(name, "flags", flags.get(), "y", y);
+      Arguments.disjoint(name, "flags", flags.get(), "y", y);
+    }
+  }
+
+  private static void checkTerm(String name, String kind, Term term, Window y) {
+    Window z = term.window();
+    Arguments.sameDevice(name, kind, z, "y", y);
+    Arguments.sameCols(name, kind, z, "y", y);
+    if (z.dtype() == DType.F64 && y.dtype() != DType.F64) {
+      throw new IllegalArgumentException(
+          name + ": " + kind + " is " + z + ", wider than y, which is " + y);
+    }
+    if (term.rowWindow().isPresent()) {
+      Arguments.sameDevice(name, "row coefficients", term.rowWindow().get(), "y", y);
+      Arguments.disjoint(name, "y", y, "row coefficients", term.rowWindow().get());
+    }
+  }
+
+  private static void checkWeights(
+      String name, MixingWeights w, List<Term> inner, long nodes, Window y, Optional<Window> halo) {
+    if (inner.isEmpty()) {
+      throw new IllegalArgumentException(
+          name + ": the expression has no inner term to apply the mixing matrix to; use combine");
+    }
+    if (w.behind().device() != y.device()) {
+      throw new IllegalArgumentException(
+          name
+              + ": the mixing matrix is on device "
+              + w.behind().device().name()
+              + " and y on "
+              + y.device().name());
+    }
+    w.checkResult(y.rows());
+    long messages = nodes + (halo.isPresent() ? halo.get().rows() : 0);
+    if (w.cols() != messages) {
+      throw new IllegalArgumentException(
+          "%s: the mixing matrix has %d columns and there are %d messages (%d inner rows%s)"
+              .formatted(
+                  name,
+                  w.cols(),
+                  messages,
+                  nodes,
+                  halo.isPresent() ? " and " + halo.get().rows() + " of the halo" : ""));
+    }
+  }
+
+  private static void checkIdentity(
+      String name, Expression e, long nodes, Window y, Optional<Window> halo) {
+    if (halo.isPresent()) {
+      throw new IllegalArgumentException(name + ": without a mixing matrix there is no halo");
+    }
+    if (e.innerTerms().isEmpty() && e.outerTerms().isEmpty()) {
+      throw new IllegalArgumentException(name + ": the expression has no term");
+    }
+    if (!e.innerTerms().isEmpty() && nodes != y.rows()) {
+      throw new IllegalArgumentException(
+          name
+              + ": inner terms have "
+              + nodes
+              + " rows and y is "
+              + y
+              + "; they must have as many");
+    }
+  }
+
+  private static void checkHalo(String name, Window halo, Window y, DType message) {
+    Arguments.sameDevice(name, "halo", halo, "y", y);
+    Arguments.sameCols(name, "halo", halo, "y", y);
+    if (halo.dtype() != message) {
+      throw new IllegalArgumentException(
+          name + ": the halo is " + halo + " and messages are " + message + "; they must agree");
+    }
+    Arguments.disjoint(name, "halo", halo, "y", y);
+  }
+}

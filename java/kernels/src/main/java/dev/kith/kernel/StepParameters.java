@@ -1,0 +1,62 @@
+package dev.kith.kernel;
+
+import dev.kith.internal.Abi;
+
+/**
+ * A rule as {@code kith_step} wants it: its number, its coefficients and, for a given step, the
+ * bias corrections, formed in f64. Immutable and thread-safe.
+ *
+ * @param rule a kith_rule
+ * @param stepSize eta
+ * @param beta1 b1
+ * @param beta2 b2
+ * @param epsilon eps
+ */
+record StepParameters(int rule, double stepSize, double beta1, double beta2, double epsilon) {
+  static StepParameters of(StepRule rule) {
+    double eta = rule.stepSize();
+    return switch (rule) {
+      case StepRule.Sgd r -> new StepParameters(Abi.SGD, eta, 0, 0, 0);
+      case StepRule.HeavyBall r -> new StepParameters(Abi.HEAVY_BALL, eta, r.momentum(), 0, 0);
+      case StepRule.Nesterov r -> new StepParameters(Abi.NESTEROV, eta, r.momentum(), 0, 0);
+      case StepRule.Adagrad r -> new StepParameters(Abi.ADAGRAD, eta, 0, 0, r.epsilon());
+      case StepRule.Adadelta r -> new StepParameters(Abi.ADADELTA, eta, r.decay(), 0, r.epsilon());
+      case StepRule.RmsProp r -> new StepParameters(Abi.RMSPROP, eta, r.decay(), 0, r.epsilon());
+      case StepRule.Adam r -> new StepParameters(Abi.ADAM, eta, r.beta1(), r.beta2(), r.epsilon());
+      case StepRule.AdaMax r ->
+          new StepParameters(Abi.ADAMAX, eta, r.beta1(), r.beta2(), r.epsilon());
+      case StepRule.Nadam r ->
+          new StepParameters(Abi.NADAM, eta, r.beta1(), r.beta2(), r.epsilon());
+      case StepRule.Yogi r -> new StepParameters(Abi.YOGI, eta, r.beta1(), r.beta2(), r.epsilon());
+    };
+  }
+
+  /** 1 - b1^t. StrictMath: the same on every JVM. */
+  double bias1(long t) {
+    return 1 - StrictMath.pow(beta1, (double) t);
+  }
+
+  /** 1 - b2^t. */
+  double bias2(long t) {
+    return 1 - StrictMath.pow(beta2, (double) t);
+  }
+
+  static void finite(String name, double value) {
+    if (!Double.isFinite(value)) {
+      throw new IllegalArgumentException(name + " is " + value + " and must be finite");
+    }
+  }
+
+  static void decay(String name, double value) {
+    if (!(value >= 0 && value < 1)) {
+      throw new IllegalArgumentException(name + " is " + value + " and must be in [0, 1)");
+    }
+  }
+
+  static void epsilon(String name, double value) {
+    if (!(value >= 0 && value < Double.POSITIVE_INFINITY)) {
+      throw new IllegalArgumentException(
+          name + " is " + value + " and must be at least 0 and finite");
+    }
+  }
+}
