@@ -221,7 +221,11 @@ KITH_INLINE Vec<double> abs(Vec<double> a) {
 /* +0 where x is finite, NaN where it is not, added to acc: any_nan(acc) tells whether some x was NaN or infinite. */
 template <class T>
 KITH_INLINE Vec<T> watch(Vec<T> acc, Vec<T> x) {
+#if defined(__FMA__)
+  return fma(x, Vec<T>{}, acc);
+#else
   return acc + x * Vec<T>{};
+#endif
 }
 template <class T>
 KITH_INLINE bool any_nan(Vec<T> acc) {
@@ -423,6 +427,114 @@ KITH_INLINE void stream_fence() {
 #if defined(__x86_64__)
   _mm_sfence();
 #endif
+}
+
+/* ---- shapes: the same code for whole vectors and for the rest of a row ------------------------------------------- */
+
+/* The kith_dtype of the compute type T. */
+template <class T>
+inline constexpr int32_t kNative = sizeof(T) == 4 ? KITH_F32 : KITH_F64;
+
+/* U whole vectors. */
+template <class T, int U>
+struct Full {
+  static constexpr int count = U;
+  static constexpr int whole() { return U; }
+  static constexpr int64_t part() { return 0; }
+  template <class S>
+  KITH_INLINE void load(const S* p, Vec<T>* v) const {
+    for (int u = 0; u < U; u++) v[u] = KITH_TIER::load<T>(p + u * kLanes<T>);
+  }
+  template <class S>
+  KITH_INLINE void store(S* p, const Vec<T>* v) const {
+    for (int u = 0; u < U; u++) KITH_TIER::store<T>(p + u * kLanes<T>, v[u]);
+  }
+  KITH_INLINE void stream(T* p, const Vec<T>* v) const {
+    for (int u = 0; u < U; u++) KITH_TIER::stream(p + u * kLanes<T>, v[u]);
+  }
+};
+
+/* The first n elements of one vector, 0 < n < kLanes<T>; the other lanes are +0 when loaded and not stored. */
+template <class T>
+struct Part {
+  static constexpr int count = 1;
+  int64_t n;
+  static constexpr int whole() { return 0; }
+  int64_t part() const { return n; }
+  template <class S>
+  KITH_INLINE void load(const S* p, Vec<T>* v) const {
+    v[0] = load_partial<T>(p, n);
+  }
+  template <class S>
+  KITH_INLINE void store(S* p, const Vec<T>* v) const {
+    store_partial<T>(p, v[0], n);
+  }
+  KITH_INLINE void stream(T* p, const Vec<T>* v) const { store_partial<T>(p, v[0], n); }
+};
+
+/* Calls f(shape, c) for shapes that cover [from, to): U vectors at a time, then one, then a part. Write f as
+   [&](auto shape, int64_t c) __attribute__((always_inline)) { Vec<T> v[shape.count]; ... }. */
+template <class T, int U, class F>
+KITH_INLINE void for_shapes(int64_t from, int64_t to, F f) {
+  int64_t c = from;
+  for (; c + U * kLanes<T> <= to; c += U * kLanes<T>) f(Full<T, U>{}, c);
+  for (; c + kLanes<T> <= to; c += kLanes<T>) f(Full<T, 1>{}, c);
+  if (c < to) f(Part<T>{to - c}, c);
+}
+
+/* Narrow elements are read and written out of line, four cache lines of the compute type at a time: that costs little
+   and keeps tier files small. whole > 0: that many vectors; whole == 0: the first n elements of one. */
+namespace {
+template <class T, class S>
+void load_vectors(const S* p, int whole, int64_t n, Vec<T>* v) {
+  if (whole == 0) v[0] = load_partial<T>(p, n);
+  for (int u = 0; u < whole; u++) v[u] = load<T>(p + u * kLanes<T>);
+}
+template <class T>
+__attribute__((noinline, unused)) void load_narrow(const unsigned char* row, int32_t dtype, int64_t c, int whole,
+                                                   int64_t n, Vec<T>* v) {
+  if (dtype == KITH_BF16) {
+    load_vectors<T>(reinterpret_cast<const bf16*>(row) + c, whole, n, v);
+  } else if (dtype == KITH_F16) {
+    load_vectors<T>(reinterpret_cast<const f16*>(row) + c, whole, n, v);
+  } else {
+    load_vectors<T>(reinterpret_cast<const float*>(row) + c, whole, n, v);
+  }
+}
+template <class T, class S>
+void store_vectors(S* p, int whole, int64_t n, const Vec<T>* v) {
+  if (whole == 0) store_partial<T>(p, v[0], n);
+  for (int u = 0; u < whole; u++) store<T>(p + u * kLanes<T>, v[u]);
+}
+template <class T>
+__attribute__((noinline, unused)) void store_narrow(unsigned char* row, int32_t dtype, int64_t c, int whole, int64_t n,
+                                                    const Vec<T>* v) {
+  if (dtype == KITH_BF16) {
+    store_vectors<T>(reinterpret_cast<bf16*>(row) + c, whole, n, v);
+  } else if (dtype == KITH_F16) {
+    store_vectors<T>(reinterpret_cast<f16*>(row) + c, whole, n, v);
+  } else {
+    store_vectors<T>(reinterpret_cast<float*>(row) + c, whole, n, v);
+  }
+}
+}  // namespace
+
+/* Element c of a row of any floating dtype that is not wider than T. */
+template <class T, class Shape>
+KITH_INLINE void load_any(const Shape& shape, const unsigned char* row, int32_t dtype, int64_t c, Vec<T>* v) {
+  if (dtype == kNative<T>) {
+    shape.load(reinterpret_cast<const T*>(row) + c, v);
+  } else {
+    load_narrow<T>(row, dtype, c, shape.whole(), shape.part(), v);
+  }
+}
+template <class T, class Shape>
+KITH_INLINE void store_any(const Shape& shape, unsigned char* row, int32_t dtype, int64_t c, const Vec<T>* v) {
+  if (dtype == kNative<T>) {
+    shape.store(reinterpret_cast<T*>(row) + c, v);
+  } else {
+    store_narrow<T>(row, dtype, c, shape.whole(), shape.part(), v);
+  }
 }
 
 }  // namespace kith::KITH_TIER
