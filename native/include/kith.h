@@ -202,8 +202,8 @@ KITH_API kith_status kith_weights_dense(kith_queue* queue, int64_t rows, int64_t
 KITH_API kith_status kith_weights_pairwise(kith_weights* weights, int32_t* pairwise, kith_call* call);
 KITH_API kith_status kith_weights_release(kith_weights* weights, kith_call* call);
 
-/* flags (I32, 1 x max(rows of y, inner rows), or NULL): the kernel ORs in 1 at j when m(j, :) of an inner row is not
-   finite, and 2 at i when row i of y is not finite. It never clears. */
+/* flags (I32, 1 x max(rows of y, inner rows), or NULL): the kernel ORs in 1 at j when m(j, :) of an inner row that W
+   refers to is not finite, and 2 at i when row i of y, where it was written, is not finite. It never clears. */
 KITH_API kith_status kith_mix(kith_queue* queue, const kith_weights* weights, const kith_expression* expression,
                               const kith_matrix* y, const kith_matrix* flags, kith_call* call);
 

@@ -59,7 +59,8 @@ public final class Mixing {
    * @param y the result, F32 or F64; may be an outer term, and an inner one if W is pairwise and
    *     there is no halo
    * @param flags I32, 1 x the larger of the rows of y and of the inner terms: receives 1 by OR at j
-   *     if message j is not finite, 2 at i if row i of y is not; nothing is cleared
+   *     if W refers to message j and it is not finite, 2 at i if row i of y is not; nothing is
+   *     cleared
    */
   public static void mix(MixingWeights w, Expression e, DeviceMatrix y, DeviceMatrix flags) {
     run("mix", Optional.of(w), e, y, Optional.of(flags));

@@ -108,8 +108,8 @@ class SharedRandomStatisticsTest {
   }
 
   /**
-   * A bound near 3/4 of 2^63 makes a modulo or a single multiplication without rejection visibly
-   * uneven.
+   * With this bound 2^64 / bound = 8 / 3: without rejection two residues of three would appear 3
+   * times in 8 each, and the third 2 times.
    */
   @Test
   void boundedIntegersAreUnbiased() {
@@ -119,7 +119,7 @@ class SharedRandomStatisticsTest {
     for (int i = 0; i < N; i++) {
       long x = r.below(i, bound);
       assertTrue(x >= 0 && x < bound);
-      thirds[(int) (x / (bound / 3))]++;
+      thirds[(int) (x % 3)]++;
     }
     for (int count : thirds) {
       assertEquals(N / 3.0, count, 4 * Math.sqrt(N * 2.0 / 9));

@@ -1,0 +1,48 @@
+package dev.kith.kernel;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The family mixing against the oracle, bit for bit, on every tier, thread count and cut. */
+class MixingTest {
+  private static final List<Contract.Case> SMALL = cases(10_000, 4, Contract.SIZES, 12);
+  private static final List<Contract.Case> LARGE = cases(20_000, 1, new int[] {70_001}, 9);
+  private static final List<Contract.Case> MANY_NODES =
+      cases(30_000, 1, new int[] {8, 64, 65}, 20_000);
+
+  private static List<Contract.Case> cases(long seed, int repeats, int[] sizes, int maxRows) {
+    List<Contract.Case> cases = new ArrayList<>();
+    for (MixingCase.Form form : MixingCase.Form.values()) {
+      for (int cols : sizes) {
+        for (int i = 0; i < repeats; i++) {
+          if (form == MixingCase.Form.DENSE && maxRows > 4096) {
+            continue;
+          }
+          MixingCase c = new MixingCase(seed++, form, cols, maxRows);
+          cases.add(new Contract.Case(c.toString(), c::run));
+        }
+      }
+    }
+    return cases;
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void expressionsOfEveryShape(Rig rig) {
+    Contract.run(rig, SMALL);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void longRows(Rig rig) {
+    Contract.run(rig, LARGE);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void manyNodes(Rig rig) {
+    Contract.run(rig, MANY_NODES);
+  }
+}

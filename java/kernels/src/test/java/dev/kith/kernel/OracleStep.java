@@ -1,0 +1,106 @@
+package dev.kith.kernel;
+
+import dev.kith.device.DType;
+
+/**
+ * One step of a rule on one row, in the words of kith.h: the coefficients of one group and one step
+ * number.
+ */
+record OracleStep(
+    String rule,
+    Arithmetic t,
+    double stepSize,
+    double beta1,
+    double beta2,
+    double epsilon,
+    double decay,
+    boolean decoupled,
+    long count) {
+
+  /**
+   * Writes columns [begin, end) of x, s1 and s2; scale is the factor on the gradient, NaN when
+   * there is none.
+   */
+  void apply(double[] x, double[] g, double[] s1, double[] s2, double scale, int begin, int end) {
+    for (int c = begin; c < end; c++) {
+      element(x, g[c], s1, s2, scale, c);
+    }
+  }
+
+  private void element(double[] x, double gradient, double[] s1, double[] s2, double scale, int c) {
+    double eta = t.round(stepSize);
+    double b1 = t.round(beta1);
+    double b2 = t.round(beta2);
+    double c1 = t.round(1 - beta1);
+    double c2 = t.round(1 - beta2);
+    double eps = t.round(epsilon);
+    double bias1 = 1 - StrictMath.pow(beta1, (double) count);
+    double bias2 = 1 - StrictMath.pow(beta2, (double) count);
+    double a = t.round(stepSize / bias1);
+    double q = t.round(1 / Math.sqrt(bias2));
+    double g = Double.isNaN(scale) ? gradient : t.multiply(t.round(scale), gradient);
+    double old = x[c];
+    if (decay != 0 && !decoupled) {
+      g = t.fma(t.round(decay), old, g);
+    }
+    if (decay != 0 && decoupled) {
+      old = t.multiply(old, t.round(1 - stepSize * decay));
+    }
+    switch (rule) {
+      case "sgd" -> x[c] = t.fma(-eta, g, old);
+      case "heavy-ball" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(eta, g));
+        x[c] = t.subtract(old, s1[c]);
+      }
+      case "nesterov" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(eta, g));
+        x[c] = t.subtract(old, t.fma(b1, s1[c], t.multiply(eta, g)));
+      }
+      case "adagrad" -> {
+        s1[c] = t.fma(g, g, s1[c]);
+        x[c] = t.subtract(old, t.divide(t.multiply(eta, g), t.sqrt(t.add(s1[c], eps))));
+      }
+      case "adadelta" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, t.multiply(g, g)));
+        double d = t.multiply(t.divide(t.sqrt(t.add(s2[c], eps)), t.sqrt(t.add(s1[c], eps))), g);
+        s2[c] = t.fma(b1, s2[c], t.multiply(c1, t.multiply(d, d)));
+        x[c] = t.fma(-eta, d, old);
+      }
+      case "rmsprop" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, t.multiply(g, g)));
+        x[c] = t.subtract(old, t.divide(t.multiply(eta, g), t.add(t.sqrt(s1[c]), eps)));
+      }
+      case "adam" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
+        s2[c] = t.fma(b2, s2[c], t.multiply(c2, t.multiply(g, g)));
+        x[c] = t.subtract(old, t.divide(t.multiply(a, s1[c]), t.fma(t.sqrt(s2[c]), q, eps)));
+      }
+      case "adamax" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
+        s2[c] = Math.max(t.multiply(b2, s2[c]), Math.abs(g));
+        x[c] = t.subtract(old, t.divide(t.multiply(a, s1[c]), t.add(s2[c], eps)));
+      }
+      case "nadam" -> {
+        double n1 = t.round(stepSize * beta1 / bias1);
+        double n2 = t.round(stepSize * (1 - beta1) / bias1);
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
+        s2[c] = t.fma(b2, s2[c], t.multiply(c2, t.multiply(g, g)));
+        double top = t.fma(n1, s1[c], t.multiply(n2, g));
+        x[c] = t.subtract(old, t.divide(top, t.fma(t.sqrt(s2[c]), q, eps)));
+      }
+      case "yogi" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
+        double h = t.multiply(g, g);
+        double sign = Math.signum(t.subtract(s2[c], h));
+        s2[c] = t.fma(-c2 * sign, h, s2[c]);
+        x[c] = t.subtract(old, t.divide(t.multiply(a, s1[c]), t.fma(t.sqrt(s2[c]), q, eps)));
+      }
+      default -> throw new IllegalArgumentException("no rule " + rule);
+    }
+  }
+
+  /** The bf16 or f16 copy of a row. */
+  static double[] copy(DType t, double[] x) {
+    return Oracle.round(t, new double[][] {x})[0];
+  }
+}

@@ -1,0 +1,152 @@
+package dev.kith.kernel;
+
+import dev.kith.device.DType;
+import dev.kith.device.Device;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Queue;
+import dev.kith.internal.Abi;
+import dev.kith.internal.Access;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * One way to run the library: an instruction-set tier, a number of threads, and whether every
+ * native call is cut at the first block border. The bits of a result depend on none of them.
+ *
+ * @param tier the tier's name
+ * @param threads the size of the pool, the caller included
+ * @param cut whether the budget of a native call is a nanosecond
+ */
+record Rig(String tier, int threads, boolean cut) {
+  private static final List<String> TIERS = List.of("scalar", "v2", "v3", "v4");
+
+  /** Every tier of this CPU with 1, 2, 3 and 7 threads; every other one is cut. */
+  static List<Rig> all() {
+    List<Rig> rigs = new ArrayList<>();
+    int[] threads = {1, 2, 3, 7};
+    for (String tier : tiers()) {
+      for (int i = 0; i < threads.length; i++) {
+        rigs.add(new Rig(tier, threads[i], (i + rigs.size() / threads.length) % 2 == 1));
+      }
+    }
+    return rigs;
+  }
+
+  /** The tiers that this CPU and system have, the best one last. */
+  static List<String> tiers() {
+    List<String> found = new ArrayList<>();
+    String present = Device.cpu().tier();
+    for (String tier : TIERS) {
+      try {
+        Access.device(Device.cpu()).tier(tier);
+        found.add(tier);
+      } catch (UnsupportedOperationException e) {
+        System.out.println("tier " + tier + " is not tested: " + e.getMessage());
+      }
+    }
+    Access.device(Device.cpu()).tier(present);
+    return found;
+  }
+
+  /** Switches the library over until the session is closed. */
+  Session open() {
+    return new Session(this);
+  }
+
+  /** A queue of a rig, and the memory of its operands. */
+  static final class Session implements AutoCloseable {
+    private final String tierBefore = Device.cpu().tier();
+    private final int threadsBefore = Device.cpu().threads();
+    private final Queue queue;
+    private final List<Operand> open = new ArrayList<>();
+    private final List<GuardedMemory> idle = new ArrayList<>();
+    private final Rig rig;
+    private int turn;
+
+    private Session(Rig rig) {
+      this.rig = rig;
+      Access.device(Device.cpu()).tier(rig.tier());
+      Device.cpu().threads(rig.threads());
+      queue = Device.cpu().newQueue();
+      if (rig.cut()) {
+        budget(1);
+      }
+    }
+
+    Queue queue() {
+      return queue;
+    }
+
+    String tier() {
+      return rig.tier();
+    }
+
+    boolean cut() {
+      return rig.cut();
+    }
+
+    /** Sets how long one native call may work before it comes back. */
+    void budget(long nanos) {
+      Access.queue(queue)
+          .call()
+          .set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "budget_ns"), nanos);
+    }
+
+    /** An operand with these values, placed differently from one call to the next. */
+    Operand operand(DType t, double[][] values, int cols) {
+      Operand.Placement[] all = Operand.Placement.values();
+      return operand(t, values, cols, all[turn++ % all.length]);
+    }
+
+    Operand operand(DType t, double[][] values, int cols, Operand.Placement placement) {
+      Operand operand = new Operand(this, t, values, cols, placement);
+      open.add(operand);
+      return operand;
+    }
+
+    DeviceMatrix matrix(DType t, double[][] values, int cols) {
+      return operand(t, values, cols).matrix();
+    }
+
+    GuardedMemory take(long bytes) {
+      for (int i = idle.size() - 1; i >= 0; i--) {
+        if (idle.get(i).bytes() >= bytes && idle.get(i).bytes() <= 2 * bytes + (1 << 16)) {
+          return idle.remove(i);
+        }
+      }
+      return new GuardedMemory(bytes);
+    }
+
+    void give(GuardedMemory memory) {
+      idle.add(memory);
+    }
+
+    /** Closes the operands, after a look at what lies around them. */
+    void release() {
+      for (Operand operand : open) {
+        operand.close();
+      }
+      open.clear();
+    }
+
+    /** Closes the operands of a case that failed. */
+    void abandon() {
+      for (Operand operand : open) {
+        operand.discard();
+      }
+      open.clear();
+    }
+
+    @Override
+    public void close() {
+      abandon();
+      for (GuardedMemory memory : idle) {
+        memory.close();
+      }
+      queue.close();
+      Device.cpu().threads(threadsBefore);
+      Access.device(Device.cpu()).tier(tierBefore);
+    }
+  }
+}
