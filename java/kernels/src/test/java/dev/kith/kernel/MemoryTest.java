@@ -200,7 +200,7 @@ class MemoryTest {
     double[] values = t == DType.I32 ? new double[] {0, -7, 2147483647, 3} : SPECIAL;
     double[] rounded = Oracle.round(t, new double[][] {values})[0];
     int n = values.length / 2;
-    try (Rig.Session session = Rig.all().getLast().open()) {
+    try (Rig.Session session = Rig.best().open()) {
       Operand m = session.operand(t, new double[2][n], n);
       m.matrix().upload(values);
       m.expect(new double[][] {Arrays.copyOf(rounded, n), Arrays.copyOfRange(rounded, n, 2 * n)});
@@ -224,7 +224,7 @@ class MemoryTest {
 
   @Test
   void integersThatDoNotFitAreRefused() {
-    try (Rig.Session session = Rig.all().getLast().open()) {
+    try (Rig.Session session = Rig.best().open()) {
       DeviceMatrix m = session.matrix(DType.I32, new double[1][4], 4);
       for (double bad : new double[] {2147483648.0, -2147483649.0, Double.NaN, 1e300}) {
         refused(bad == 1e300 ? "e+300" : "", () -> Memory.fill(m, bad));
@@ -237,7 +237,7 @@ class MemoryTest {
 
   @Test
   void segmentsOfTheHostTravelWithAStride() {
-    try (Rig.Session session = Rig.all().getLast().open()) {
+    try (Rig.Session session = Rig.best().open()) {
       Operand m = session.operand(DType.F32, new double[3][5], 5);
       float[] host = new float[2 * 8 + 5];
       for (int i = 0; i < host.length; i++) {
@@ -264,7 +264,7 @@ class MemoryTest {
 
   @Test
   void copiesThatOverlapAreRefused() {
-    try (Rig.Session session = Rig.all().getLast().open()) {
+    try (Rig.Session session = Rig.best().open()) {
       DeviceMatrix m = session.matrix(DType.F32, new double[4][9], 9);
       try (DeviceMatrix left = m.columns(0, 5);
           DeviceMatrix right = m.columns(4, 9);
@@ -287,7 +287,7 @@ class MemoryTest {
 
   @Test
   void indicesThatNameNoRowAreRefused() {
-    try (Rig.Session session = Rig.all().getLast().open()) {
+    try (Rig.Session session = Rig.best().open()) {
       DeviceMatrix from = session.matrix(DType.F32, new double[4][9], 9);
       DeviceMatrix to = session.matrix(DType.F32, new double[2][9], 9);
       for (int bad : new int[] {-1, 4, Integer.MAX_VALUE, Integer.MIN_VALUE}) {

@@ -33,6 +33,11 @@ record Rig(String tier, int threads, boolean cut) {
     return rigs;
   }
 
+  /** The best tier, two threads, uncut: for what does not depend on the rig. */
+  static Rig best() {
+    return new Rig(tiers().getLast(), 2, false);
+  }
+
   /** The tiers that this CPU and system have, the best one last. */
   static List<String> tiers() {
     List<String> found = new ArrayList<>();
