@@ -29,19 +29,6 @@ template <class T>
 constexpr int kPassVectors = kTreeVectors<T> < 8 ? kTreeVectors<T> : 8;
 
 template <class T>
-KITH_INLINE Vec<T> lane_numbers() {
-  Vec<T> v;
-  for (int i = 0; i < kLanes<T>; i++) v[i] = static_cast<T>(i);
-  return v;
-}
-
-// Ones in the first n lanes.
-template <class T>
-KITH_INLINE Mask<T> first_lanes(int64_t n) {
-  return lane_numbers<T>() < broadcast<T>(static_cast<T>(n));
-}
-
-template <class T>
 KITH_INLINE T fold(T* lanes) {
   for (int s = 32; s >= kLanes<T>; s /= 2) {
     for (int l = 0; l < s; l += kLanes<T>) {

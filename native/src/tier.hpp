@@ -218,6 +218,14 @@ KITH_INLINE Vec<double> abs(Vec<double> a) {
   return bit_cast<Vec<double>>(bit_cast<Bits<double>>(a) & 0x7fffffffffffffffull);
 }
 
+/* Ones in the first n lanes (n may be above kLanes<T>). */
+template <class T>
+KITH_INLINE Mask<T> first_lanes(int64_t n) {
+  Vec<T> numbers;
+  for (int i = 0; i < kLanes<T>; i++) numbers[i] = static_cast<T>(i);
+  return numbers < broadcast<T>(static_cast<T>(n));
+}
+
 /* +0 where x is finite, NaN where it is not, added to acc: any_nan(acc) tells whether some x was NaN or infinite. */
 template <class T>
 KITH_INLINE Vec<T> watch(Vec<T> acc, Vec<T> x) {

@@ -1,0 +1,603 @@
+// product: batches checked and cut into panels, a BLAS loaded at run time, the passes of a model.
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "core.hpp"
+#include "dispatch.hpp"
+#include "product.hpp"
+
+namespace kith {
+
+KITH_FAMILY(ProductKernels, product)
+
+namespace {
+
+int64_t cut_into(int64_t n, int64_t size) { return (n + size - 1) / size; }
+int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* ---- BLAS --------------------------------------------------------------------------------------------------------- */
+
+// The C interface of a BLAS with 32-bit integers; orders and transposes are enums there.
+constexpr int kRowMajor = 101;
+constexpr int kPlain = 111;
+constexpr int kTransposed = 112;
+using Sgemm = void (*)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float* a,
+                       int lda, const float* b, int ldb, float beta, float* c, int ldc);
+using Dgemm = void (*)(int order, int transpose_a, int transpose_b, int m, int n, int k, double alpha, const double* a,
+                       int lda, const double* b, int ldb, double beta, double* c, int ldc);
+
+struct Blas {
+  Blas* next;
+  Sgemm sgemm;
+  Dgemm dgemm;
+  char path[1];
+};
+
+// A library stays loaded once it was: another thread may be inside it.
+pthread_mutex_t blas_mutex = PTHREAD_MUTEX_INITIALIZER;
+Blas* blas_loaded = nullptr;  /* guarded by blas_mutex */
+Blas* blas_present = nullptr; /* __atomic; NULL: the plain kernel */
+
+template <class F>
+F symbol(void* library, const char* name) {
+  return reinterpret_cast<F>(dlsym(library, name));
+}
+
+// Under blas_mutex. NULL and a status when path holds no BLAS.
+Blas* open_blas(const char* path, kith_status* status, kith_call* call) {
+  for (Blas* blas = blas_loaded; blas != nullptr; blas = blas->next) {
+    if (std::strcmp(blas->path, path) == 0) return blas;
+  }
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* reason = dlerror();
+    *status = fail(call, KITH_NOT_FOUND,
+                   "kith_product_use_blas: %.512s does not load (%.1024s); give the path of an OpenBLAS", path,
+                   reason == nullptr ? "no reason given" : reason);
+    return nullptr;
+  }
+  const Sgemm sgemm = symbol<Sgemm>(library, "cblas_sgemm");
+  const Dgemm dgemm = symbol<Dgemm>(library, "cblas_dgemm");
+  if (sgemm == nullptr || dgemm == nullptr) {
+    dlclose(library);
+    *status = fail(call, KITH_NOT_FOUND, "kith_product_use_blas: %.512s lacks %s; give the path of an OpenBLAS", path,
+                   sgemm == nullptr ? "cblas_sgemm" : "cblas_dgemm");
+    return nullptr;
+  }
+  const auto configuration = symbol<const char* (*)()>(library, "openblas_get_config");
+  if (configuration != nullptr && std::strstr(configuration(), "USE64BITINT") != nullptr) {
+    dlclose(library);
+    *status = fail(call, KITH_NOT_FOUND,
+                   "kith_product_use_blas: %.512s takes 64-bit integers; give an OpenBLAS with 32-bit ones", path);
+    return nullptr;
+  }
+  const auto set_threads = symbol<void (*)(int)>(library, "openblas_set_num_threads");
+  if (set_threads != nullptr) set_threads(1);
+  const size_t length = std::strlen(path);
+  Blas* blas = static_cast<Blas*>(std::malloc(sizeof(Blas) + length));
+  if (blas == nullptr) {
+    *status = fail(call, KITH_OUT_OF_MEMORY, "kith_product_use_blas: no memory for the path");
+    return nullptr;
+  }
+  *blas = Blas{blas_loaded, sgemm, dgemm, {}};
+  std::memcpy(blas->path, path, length + 1);
+  blas_loaded = blas;
+  return blas;
+}
+
+/* ---- batches ------------------------------------------------------------------------------------------------------ */
+
+// A kith_batch that was checked: `data` is element (0, 0) of matrix 0.
+struct View {
+  unsigned char* data;
+  int64_t rows;
+  int64_t cols;
+  int64_t row_stride;
+  int64_t batch_stride;
+  int64_t extent; /* elements from the first to behind the last */
+  int32_t dtype;
+
+  int64_t size() const { return dtype == KITH_F64 ? 8 : 4; }
+  unsigned char* at(int64_t batch, int64_t row, int64_t column) const {
+    return data + (batch * batch_stride + row * row_stride + column) * size();
+  }
+};
+
+bool view(Entry& entry, const char* name, const kith_batch* batch, int64_t batches, bool written, View* out) {
+  if (!entry.ok()) return false;
+  if (batch == nullptr || batch->base == nullptr) {
+    entry.fail(KITH_INVALID, "%s %s; give a batch on a matrix", name, batch == nullptr ? "is NULL" : "has no base");
+    return false;
+  }
+  const kith_batch& b = *batch;
+  if (b.base->dtype != KITH_F32 && b.base->dtype != KITH_F64) {
+    entry.fail(KITH_UNSUPPORTED, "%s is %s; products take f32 and f64", name, dtype_name(b.base->dtype));
+    return false;
+  }
+  if (b.rows < 0 || b.cols < 0 || b.batch_stride < 0 || (b.rows > 1 && b.row_stride < b.cols)) {
+    entry.fail(KITH_INVALID,
+               "%s is %lld x %lld with row stride %lld and batch stride %lld; rows must not overlap and nothing may be "
+               "negative",
+               name, static_cast<long long>(b.rows), static_cast<long long>(b.cols),
+               static_cast<long long>(b.row_stride), static_cast<long long>(b.batch_stride));
+    return false;
+  }
+  const bool empty = batches == 0 || b.rows == 0 || b.cols == 0;
+  View v = {};
+  v.rows = b.rows;
+  v.cols = b.cols;
+  v.row_stride = b.rows > 1 ? b.row_stride : b.cols;
+  v.batch_stride = batches > 1 ? b.batch_stride : 0;
+  v.dtype = b.base->dtype;
+  int64_t down = 0, across = 0;
+  kith_matrix window = *b.base;
+  bool overflow = false;
+  if (!empty) {
+    overflow = __builtin_mul_overflow(v.rows - 1, v.row_stride, &down) ||
+               __builtin_mul_overflow(batches - 1, v.batch_stride, &across) ||
+               __builtin_add_overflow(down, across, &v.extent) || __builtin_add_overflow(v.extent, v.cols, &v.extent);
+  }
+  int64_t shift = 0;
+  overflow = overflow || __builtin_mul_overflow(b.offset, v.size(), &shift) ||
+             __builtin_add_overflow(window.offset, shift, &window.offset);
+  if (overflow) {
+    entry.fail(KITH_INVALID, "%s ends beyond what 64 bits can count; check its strides", name);
+    return false;
+  }
+  window.rows = 1;
+  window.cols = v.extent;
+  Matrix m;
+  if (!entry.matrix(name, &window, &m)) return false;
+  v.data = m.data;
+  if (written && !empty && batches > 1 && v.batch_stride < down + v.cols &&
+      (v.batch_stride < v.cols || (v.rows > 1 && v.row_stride < across + v.cols))) {
+    entry.fail(KITH_INVALID, "the matrices of %s overlap each other with batch stride %lld; they are written apart",
+               name, static_cast<long long>(v.batch_stride));
+    return false;
+  }
+  *out = v;
+  return true;
+}
+
+bool shaped(Entry& entry, const char* name, const View& v, int32_t dtype, int64_t rows, int64_t cols) {
+  if (v.dtype != dtype) {
+    entry.fail(KITH_INVALID, "%s is %s and must be %s", name, dtype_name(v.dtype), dtype_name(dtype));
+    return false;
+  }
+  if (v.rows != rows || v.cols != cols) {
+    entry.fail(KITH_INVALID, "%s is %lld x %lld and must be %lld x %lld", name, static_cast<long long>(v.rows),
+               static_cast<long long>(v.cols), static_cast<long long>(rows), static_cast<long long>(cols));
+    return false;
+  }
+  return true;
+}
+
+// Intervals of these lengths that repeat every `stride`, the second `distance` behind the first, never meet.
+bool apart(int64_t distance, int64_t stride, int64_t a_length, int64_t b_length) {
+  if (stride <= 0) return false;
+  int64_t d = distance % stride;
+  if (d < 0) d += stride;
+  return d >= a_length && b_length <= stride - d;
+}
+
+// Both of one dtype. An overlap may be claimed where batches interleave in unlike strides, and is never missed.
+bool disjoint(Entry& entry, const char* a_name, const View& a, const char* b_name, const View& b) {
+  const int64_t bytes = reinterpret_cast<intptr_t>(b.data) - reinterpret_cast<intptr_t>(a.data);
+  const int64_t distance = bytes / a.size();
+  if (a.extent == 0 || b.extent == 0 || distance >= a.extent || -distance >= b.extent) return true;
+  if (bytes % a.size() == 0) {
+    const int64_t a_down = (a.rows - 1) * a.row_stride;
+    const int64_t b_down = (b.rows - 1) * b.row_stride;
+    // As matrices in a row of batches; as rows in a column of rows.
+    if (a.batch_stride == b.batch_stride && apart(distance, a.batch_stride, a_down + a.cols, b_down + b.cols)) {
+      return true;
+    }
+    if (a.rows > 1 && a.row_stride == b.row_stride &&
+        apart(distance, a.row_stride, a.extent - a_down, b.extent - b_down)) {
+      return true;
+    }
+  }
+  entry.fail(KITH_INVALID, "%s and %s overlap in memory; give separate windows", a_name, b_name);
+  return false;
+}
+
+bool same(const View& a, const View& b) {
+  return a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.row_stride == b.row_stride &&
+         a.batch_stride == b.batch_stride;
+}
+
+bool check_batches(Entry& entry, int64_t batches) {
+  if (!entry.ok()) return false;
+  if (batches >= 0) return true;
+  entry.fail(KITH_INVALID, "batches is %lld; give 0 or more", static_cast<long long>(batches));
+  return false;
+}
+
+bool check_activation(Entry& entry, int32_t activation) {
+  if (activation == KITH_IDENTITY || activation == KITH_RELU) return true;
+  entry.fail(KITH_INVALID, "the activation is %d; use one of kith_activation", activation);
+  return false;
+}
+
+/* ---- multiply ------------------------------------------------------------------------------------------------------ */
+
+struct MultiplyContext {
+  View a;
+  View b;
+  View c;
+  bool transpose_a;
+  bool transpose_b;
+  int64_t k;
+  int64_t k_begin; /* of the present slab */
+  int64_t k_count;
+  int64_t panels_down;
+  int64_t panels_across;
+  double alpha;
+  double beta;      /* of the present slab */
+  const Blas* blas; /* NULL: the plain kernel */
+  unsigned char* workspace;
+  int64_t workspace_bytes; /* per worker */
+};
+
+void multiply_body(void* pointer, int64_t block, int32_t worker) {
+  const MultiplyContext& context = *static_cast<const MultiplyContext*>(pointer);
+  const int64_t panels = context.panels_down * context.panels_across;
+  const int64_t batch = block / panels;
+  const int64_t i = block % panels / context.panels_across * kPanelRows;
+  const int64_t j = block % panels % context.panels_across * kPanelColumns;
+  const int64_t p = context.k_begin;
+  MultiplyTask task = {};
+  task.m = least(context.c.rows - i, kPanelRows);
+  task.n = least(context.c.cols - j, kPanelColumns);
+  task.k = context.k_count;
+  task.a = context.transpose_a ? context.a.at(batch, p, i) : context.a.at(batch, i, p);
+  task.b = context.transpose_b ? context.b.at(batch, j, p) : context.b.at(batch, p, j);
+  task.c = context.c.at(batch, i, j);
+  task.alpha = context.alpha;
+  task.beta = context.beta;
+  const bool f64 = context.c.dtype == KITH_F64;
+  if (context.blas == nullptr) {
+    task.a_row = context.transpose_a ? 1 : context.a.row_stride;
+    task.a_column = context.transpose_a ? context.a.row_stride : 1;
+    task.b_row = context.transpose_b ? 1 : context.b.row_stride;
+    task.b_column = context.transpose_b ? context.b.row_stride : 1;
+    task.c_row = context.c.row_stride;
+    product().multiply[f64 ? 1 : 0](task, context.workspace + worker * context.workspace_bytes);
+    return;
+  }
+  const int transpose_a = context.transpose_a ? kTransposed : kPlain;
+  const int transpose_b = context.transpose_b ? kTransposed : kPlain;
+  const int m = static_cast<int>(task.m), n = static_cast<int>(task.n), k = static_cast<int>(task.k);
+  const int lda = static_cast<int>(context.a.row_stride), ldb = static_cast<int>(context.b.row_stride);
+  const int ldc = static_cast<int>(context.c.row_stride);
+  if (f64) {
+    context.blas->dgemm(kRowMajor, transpose_a, transpose_b, m, n, k, task.alpha, static_cast<const double*>(task.a),
+                        lda, static_cast<const double*>(task.b), ldb, task.beta, static_cast<double*>(task.c), ldc);
+  } else {
+    context.blas->sgemm(kRowMajor, transpose_a, transpose_b, m, n, k, static_cast<float>(task.alpha),
+                        static_cast<const float*>(task.a), lda, static_cast<const float*>(task.b), ldb,
+                        static_cast<float>(task.beta), static_cast<float*>(task.c), ldc);
+  }
+}
+
+/* ---- bias and activation ------------------------------------------------------------------------------------------- */
+
+// Elements in a block of an elementwise pass.
+constexpr int64_t kPassElements = 16384;
+// Rows whose gradients one block adds before others have their turn.
+constexpr int64_t kBackwardRows = 4096;
+
+struct BiasContext {
+  View h; /* rows 0 in a backward pass of the identity */
+  View d;
+  View bias;
+  bool relu;
+  int64_t rows;    /* per block */
+  int64_t columns; /* per block */
+  int64_t down;    /* blocks in a matrix */
+  int64_t across;
+  int64_t first_row; /* backward: of the present slab */
+};
+
+void activate_body(void* pointer, int64_t block, int32_t) {
+  const BiasContext& context = *static_cast<const BiasContext*>(pointer);
+  const int64_t in_matrix = block % (context.down * context.across);
+  const int64_t batch = block / (context.down * context.across);
+  const int64_t column = in_matrix % context.across * context.columns;
+  const int64_t n = least(context.h.cols - column, context.columns);
+  const int64_t first = in_matrix / context.across * context.rows;
+  const int64_t end = least(first + context.rows, context.h.rows);
+  for (int64_t r = first; r < end; r++) {
+    product().bias_activate[context.h.dtype == KITH_F64 ? 1 : 0](context.h.at(batch, r, column),
+                                                                 context.bias.at(batch, 0, column), n, context.relu);
+  }
+}
+
+void backward_body(void* pointer, int64_t block, int32_t) {
+  const BiasContext& context = *static_cast<const BiasContext*>(pointer);
+  const int64_t batch = block / context.across;
+  const int64_t column = block % context.across * kBiasColumns;
+  BiasTask task = {};
+  task.rows = least(context.d.rows - context.first_row, kBackwardRows);
+  task.columns = least(context.d.cols - column, kBiasColumns);
+  task.d = context.d.at(batch, context.first_row, column);
+  task.d_pitch = context.d.row_stride;
+  if (context.relu) {
+    task.h = context.h.at(batch, context.first_row, column);
+    task.h_pitch = context.h.row_stride;
+  }
+  task.gradient = context.bias.at(batch, 0, column);
+  task.fresh = context.first_row == 0;
+  product().bias_backward[context.d.dtype == KITH_F64 ? 1 : 0](task);
+}
+
+/* ---- softmax ------------------------------------------------------------------------------------------------------- */
+
+constexpr int64_t kSoftmaxElements = 4096;
+
+struct SoftmaxContext {
+  View z;
+  View gradient; /* data NULL: not wanted */
+  Matrix labels;
+  Matrix loss;    /* data NULL: not wanted */
+  Matrix correct; /* likewise */
+  int64_t batches;
+  int64_t rows; /* per block */
+  int64_t down; /* blocks in a matrix */
+  double* row_loss;
+  int32_t* block_correct;
+};
+
+void softmax_body(void* pointer, int64_t block, int32_t) {
+  const SoftmaxContext& context = *static_cast<const SoftmaxContext*>(pointer);
+  const int64_t batch = block / context.down;
+  const int64_t first = block % context.down * context.rows;
+  SoftmaxTask task = {};
+  task.rows = least(context.z.rows - first, context.rows);
+  task.columns = context.z.cols;
+  task.z = context.z.at(batch, first, 0);
+  task.z_pitch = context.z.row_stride;
+  if (context.gradient.data != nullptr) {
+    task.gradient = context.gradient.at(batch, first, 0);
+    task.gradient_pitch = context.gradient.row_stride;
+  }
+  task.labels = reinterpret_cast<const int32_t*>(context.labels.row(batch)) + first;
+  task.loss = context.row_loss + batch * context.z.rows + first;
+  task.all_rows = context.z.rows;
+  context.block_correct[block] = product().softmax[context.z.dtype == KITH_F64 ? 1 : 0](task);
+}
+
+void finish_softmax(void* pointer, int64_t batch, int32_t) {
+  const SoftmaxContext& context = *static_cast<const SoftmaxContext*>(pointer);
+  if (context.loss.data != nullptr) {
+    double sum = 0;
+    for (int64_t r = 0; r < context.z.rows; r++) sum += context.row_loss[batch * context.z.rows + r];
+    // The mean over no rows is given as 0.
+    const double mean = context.z.rows == 0 ? 0.0 : sum / static_cast<double>(context.z.rows);
+    reinterpret_cast<double*>(context.loss.data)[batch] = std::isnan(mean) ? __builtin_nan("") : mean;
+  }
+  if (context.correct.data != nullptr) {
+    int32_t count = 0;
+    for (int64_t b = 0; b < context.down; b++) count += context.block_correct[batch * context.down + b];
+    reinterpret_cast<int32_t*>(context.correct.data)[batch] = count;
+  }
+}
+
+bool check_labels(Entry& entry, const Matrix& labels, int64_t classes) {
+  for (int64_t b = 0; b < labels.rows; b++) {
+    const int32_t* row = reinterpret_cast<const int32_t*>(labels.row(b));
+    for (int64_t r = 0; r < labels.cols; r++) {
+      if (row[r] >= 0 && row[r] < classes) continue;
+      entry.fail(KITH_INVALID, "the label of row %lld in batch %lld is %d; labels are 0 to %lld",
+                 static_cast<long long>(r), static_cast<long long>(b), row[r], static_cast<long long>(classes - 1));
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+}  // namespace kith
+
+extern "C" {
+
+kith_status kith_product_use_blas(const char* path, kith_call* call) {
+  using namespace kith;
+  kith_status status = KITH_OK;
+  pthread_mutex_lock(&blas_mutex);
+  Blas* blas = path == nullptr ? nullptr : open_blas(path, &status, call);
+  if (status == KITH_OK) __atomic_store_n(&blas_present, blas, __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&blas_mutex);
+  return status;
+}
+
+kith_status kith_product_blas(char* path, int64_t capacity, kith_call* call) {
+  using namespace kith;
+  const Blas* blas = __atomic_load_n(&blas_present, __ATOMIC_ACQUIRE);
+  const char* present = blas == nullptr ? "" : blas->path;
+  const int64_t needed = static_cast<int64_t>(std::strlen(present)) + 1;
+  if (path == nullptr || capacity < needed) {
+    return fail(call, KITH_CAPACITY, "kith_product_blas: path has %lld bytes and %lld are needed",
+                static_cast<long long>(path == nullptr ? 0 : capacity), static_cast<long long>(needed));
+  }
+  std::memcpy(path, present, static_cast<size_t>(needed));
+  return KITH_OK;
+}
+
+kith_status kith_multiply(kith_queue* queue, int64_t batches, double alpha, const kith_batch* a, int32_t transpose_a,
+                          const kith_batch* b, int32_t transpose_b, double beta, const kith_batch* c, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_multiply");
+  MultiplyContext context = {};
+  if (!check_batches(entry, batches) || !view(entry, "a", a, batches, false, &context.a) ||
+      !view(entry, "b", b, batches, false, &context.b) || !view(entry, "c", c, batches, true, &context.c)) {
+    return entry.status();
+  }
+  if ((transpose_a | transpose_b) & ~1) {
+    return entry.fail(KITH_INVALID, "transpose_a is %d and transpose_b is %d; give 0 or 1", transpose_a, transpose_b);
+  }
+  context.transpose_a = transpose_a != 0;
+  context.transpose_b = transpose_b != 0;
+  const int64_t m = context.transpose_a ? context.a.cols : context.a.rows;
+  const int64_t k = context.transpose_a ? context.a.rows : context.a.cols;
+  const int64_t n = context.transpose_b ? context.b.rows : context.b.cols;
+  const int64_t b_inner = context.transpose_b ? context.b.cols : context.b.rows;
+  if (b_inner != k) {
+    return entry.fail(KITH_INVALID, "op(a) is %lld x %lld and op(b) is %lld x %lld; the inner lengths must agree",
+                      static_cast<long long>(m), static_cast<long long>(k), static_cast<long long>(b_inner),
+                      static_cast<long long>(n));
+  }
+  if (!shaped(entry, "c", context.c, context.a.dtype, m, n)) return entry.status();
+  if (!shaped(entry, "b", context.b, context.a.dtype, context.b.rows, context.b.cols)) return entry.status();
+  if (!disjoint(entry, "c", context.c, "a", context.a) || !disjoint(entry, "c", context.c, "b", context.b)) {
+    return entry.status();
+  }
+  if (batches == 0 || m == 0 || n == 0) return entry.finish();
+
+  context.k = k;
+  context.alpha = alpha;
+  context.panels_down = cut_into(m, kPanelRows);
+  context.panels_across = cut_into(n, kPanelColumns);
+  context.blas = __atomic_load_n(&blas_present, __ATOMIC_ACQUIRE);
+  const bool representable =
+      context.a.row_stride <= INT32_MAX && context.b.row_stride <= INT32_MAX && context.c.row_stride <= INT32_MAX;
+  if (k == 0 || !representable) context.blas = nullptr;
+  if (context.blas == nullptr) {
+    context.workspace_bytes = product().multiply_scratch();
+    context.workspace = static_cast<unsigned char*>(entry.scratch(entry.workers() * context.workspace_bytes));
+    if (context.workspace == nullptr) return entry.status();
+  }
+  const int64_t blocks = batches * context.panels_down * context.panels_across;
+  int64_t done = 0;
+  do {
+    context.k_begin = done;
+    context.k_count = least(k - done, kSlab);
+    context.beta = done == 0 ? beta : 1.0;
+    // Work in terms of bytes: a core multiplies about eight pairs in the time it moves one byte.
+    const double work = static_cast<double>(batches) * static_cast<double>(m) * static_cast<double>(n) *
+                        (static_cast<double>(context.k_count) / 8 + 4);
+    const int64_t bytes = work < 1e15 ? static_cast<int64_t>(work) : static_cast<int64_t>(1e15);
+    if (entry.phase(blocks, bytes, multiply_body, &context) != KITH_OK) return entry.status();
+    done += context.k_count;
+  } while (done < k);
+  return entry.finish();
+}
+
+kith_status kith_bias_activate(kith_queue* queue, int64_t batches, const kith_batch* h, const kith_batch* bias,
+                               int32_t activation, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_bias_activate");
+  BiasContext context = {};
+  if (!check_batches(entry, batches) || !view(entry, "h", h, batches, true, &context.h) ||
+      !view(entry, "bias", bias, batches, false, &context.bias) || !check_activation(entry, activation) ||
+      !shaped(entry, "bias", context.bias, context.h.dtype, 1, context.h.cols) ||
+      !disjoint(entry, "h", context.h, "bias", context.bias)) {
+    return entry.status();
+  }
+  if (context.h.extent == 0) return entry.finish();
+  context.relu = activation == KITH_RELU;
+  context.columns = least(context.h.cols, kPassElements);
+  context.rows = kPassElements / context.columns;
+  context.across = cut_into(context.h.cols, context.columns);
+  context.down = cut_into(context.h.rows, context.rows);
+  const int64_t bytes = 2 * batches * context.h.rows * context.h.cols * context.h.size();
+  return entry.run(batches * context.down * context.across, bytes, activate_body, &context);
+}
+
+kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batches, const kith_batch* h, const kith_batch* d,
+                                        const kith_batch* bias_gradient, int32_t activation, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_bias_activate_backward");
+  BiasContext context = {};
+  if (!check_batches(entry, batches) || !view(entry, "d", d, batches, true, &context.d) ||
+      !view(entry, "bias_gradient", bias_gradient, batches, true, &context.bias) ||
+      !check_activation(entry, activation) ||
+      !shaped(entry, "bias_gradient", context.bias, context.d.dtype, 1, context.d.cols) ||
+      !disjoint(entry, "d", context.d, "bias_gradient", context.bias)) {
+    return entry.status();
+  }
+  context.relu = activation == KITH_RELU;
+  if (context.relu) {
+    if (!view(entry, "h", h, batches, false, &context.h) ||
+        !shaped(entry, "h", context.h, context.d.dtype, context.d.rows, context.d.cols) ||
+        !disjoint(entry, "h", context.h, "d", context.d) ||
+        !disjoint(entry, "h", context.h, "bias_gradient", context.bias)) {
+      return entry.status();
+    }
+  }
+  context.across = cut_into(context.d.cols, kBiasColumns);
+  const int64_t blocks = batches * context.across;
+  do {
+    const int64_t rows = least(context.d.rows - context.first_row, kBackwardRows);
+    const int64_t bytes = (context.relu ? 3 : 1) * batches * rows * context.d.cols * context.d.size();
+    if (entry.phase(blocks, bytes, backward_body, &context) != KITH_OK) return entry.status();
+    context.first_row += kBackwardRows;
+  } while (context.first_row < context.d.rows);
+  return entry.finish();
+}
+
+kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batches, const kith_batch* logits,
+                                       const kith_matrix* labels, const kith_batch* gradient, const kith_matrix* loss,
+                                       const kith_matrix* correct, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_softmax_cross_entropy");
+  SoftmaxContext context = {};
+  if (!check_batches(entry, batches) || !view(entry, "logits", logits, batches, false, &context.z)) {
+    return entry.status();
+  }
+  const View& z = context.z;
+  if (!entry.matrix("labels", labels, KITH_I32, batches, z.rows, &context.labels)) return entry.status();
+  if (gradient != nullptr) {
+    if (!view(entry, "gradient", gradient, batches, true, &context.gradient) ||
+        !shaped(entry, "gradient", context.gradient, z.dtype, z.rows, z.cols)) {
+      return entry.status();
+    }
+    if (!same(context.gradient, z) && !disjoint(entry, "gradient", context.gradient, "logits", z)) {
+      return entry.status();
+    }
+  }
+  if (loss != nullptr && !entry.matrix("loss", loss, KITH_F64, 1, batches, &context.loss)) return entry.status();
+  if (correct != nullptr && !entry.matrix("correct", correct, KITH_I32, 1, batches, &context.correct)) {
+    return entry.status();
+  }
+  // What is written besides the gradient, against everything else.
+  const auto one_row = [](const View& v) { return Matrix{v.data, v.extent == 0 ? 0 : 1, v.extent, v.extent, v.dtype}; };
+  const struct {
+    const char* name;
+    Matrix m;
+  } all[] = {{"loss", context.loss},
+             {"correct", context.correct},
+             {"labels", context.labels},
+             {"logits", one_row(z)},
+             {"gradient", one_row(context.gradient)}};
+  for (int written = 0; written < 2; written++) {
+    for (int other = written + 1; other < 5; other++) {
+      if (!entry.disjoint(all[written].name, all[written].m, all[other].name, all[other].m, false)) {
+        return entry.status();
+      }
+    }
+  }
+  if (!entry.disjoint(all[2].name, all[2].m, all[4].name, all[4].m, false)) return entry.status();
+  if (!check_labels(entry, context.labels, z.cols)) return entry.status();
+
+  context.batches = batches;
+  context.rows = z.cols < kSoftmaxElements ? kSoftmaxElements / (z.cols > 0 ? z.cols : 1) : 1;
+  context.down = cut_into(z.rows, context.rows);
+  const int64_t loss_bytes = batches * z.rows * 8;
+  unsigned char* scratch = static_cast<unsigned char*>(entry.scratch(loss_bytes + batches * context.down * 4));
+  if (scratch == nullptr) return entry.status();
+  context.row_loss = reinterpret_cast<double*>(scratch);
+  context.block_correct = reinterpret_cast<int32_t*>(scratch + loss_bytes);
+  // An exponential costs about what eight elements of a stream do.
+  const int64_t bytes = 8 * batches * z.rows * z.cols * z.size();
+  if (entry.phase(batches * context.down, bytes, softmax_body, &context) != KITH_OK) return entry.status();
+  if (entry.phase(batches, loss_bytes, finish_softmax, &context) != KITH_OK) return entry.status();
+  return entry.finish();
+}
+
+}  // extern "C"
