@@ -48,7 +48,9 @@ class FailingScheduleTest {
   void removedLinksAreGoneInBothDirections() {
     Failures failures = Failures.builder().removeLink(1, 1, 0).build();
     FailingSchedule schedule = FailingSchedule.of(Topologies.ring(4), METROPOLIS, failures);
-    assertEquals(METROPOLIS.weights(Graph.fromEdges(4, new int[][] {{1, 2}, {2, 3}, {3, 0}})), schedule.at(1));
+    assertEquals(
+        METROPOLIS.weights(Graph.fromEdges(4, new int[][] {{1, 2}, {2, 3}, {3, 0}})),
+        schedule.at(1));
     assertTrue(schedule.isAlive(1, 0));
   }
 
@@ -95,7 +97,9 @@ class FailingScheduleTest {
     assertEquals(4, after.giantComponentSize());
     assertEquals(OptionalDouble.of(1), after.secondEigenvalue());
     assertEquals(
-        1 - (2 - 2 * Math.cos(Math.PI / 4)) / 3, after.giantSecondEigenvalue().orElseThrow(), 1e-14);
+        1 - (2 - 2 * Math.cos(Math.PI / 4)) / 3,
+        after.giantSecondEigenvalue().orElseThrow(),
+        1e-14);
     assertEquals("7 nodes alive in 2 components, the largest with 4", after.toString());
   }
 
@@ -117,12 +121,12 @@ class FailingScheduleTest {
     FailingSchedule schedule =
         FailingSchedule.of(graph, METROPOLIS, Failures.builder().linkFailure(p, 4).build());
     int rounds = 300;
-    long links = 0;
-    long both = 0;
+    int links = 0;
+    int both = 0;
     for (long round = 0; round < rounds; round++) {
       Graph left = schedule.at(round).graph();
       assertFalse(left.directed());
-      links += left.edges();
+      links += (int) left.edges();
       both += left.hasEdge(0, 1) && left.hasEdge(0, 2) ? 1 : 0;
     }
     double expected = 66 * rounds * (1 - p);
@@ -144,7 +148,8 @@ class FailingScheduleTest {
   void linksThatAllFailLeaveTheIdentity() {
     Failures failures = Failures.builder().linkFailure(1, 4).build();
     assertEquals(
-        MixingMatrix.identity(6), FailingSchedule.of(Topologies.ring(6), METROPOLIS, failures).at(9));
+        MixingMatrix.identity(6),
+        FailingSchedule.of(Topologies.ring(6), METROPOLIS, failures).at(9));
   }
 
   @Test
@@ -171,7 +176,8 @@ class FailingScheduleTest {
   void columnStochasticMatricesGiveLostWeightsToTheSender() {
     MixingMatrix w = new WeightRule.OutDegree().weights(Topologies.exponential(5));
     FailingSchedule schedule =
-        FailingSchedule.of(MixingSchedule.constant(w), Failures.builder().removeLink(0, 0, 4).build());
+        FailingSchedule.of(
+            MixingSchedule.constant(w), Failures.builder().removeLink(0, 0, 4).build());
     MixingMatrix left = schedule.at(0);
     assertEquals(Kind.COLUMN_STOCHASTIC, left.kind());
     // 0 and 4 send to each other: 0 to 4 at distance 1, 4 to 0 at distance 4.
@@ -185,7 +191,8 @@ class FailingScheduleTest {
   @Test
   void asymmetricMatricesKeepTheirRowsOnly() {
     MixingSchedule base = MixingSchedule.onePeerExponential(6);
-    FailingSchedule schedule = FailingSchedule.of(base, Failures.builder().removeLink(0, 0, 1).build());
+    FailingSchedule schedule =
+        FailingSchedule.of(base, Failures.builder().removeLink(0, 0, 1).build());
     assertEquals(Kind.ROW_STOCHASTIC, schedule.at(0).kind());
     assertEquals(1, schedule.at(0).get(0, 0));
     // In round 1 nobody uses that link.
@@ -194,16 +201,19 @@ class FailingScheduleTest {
 
   @Test
   void aRowWithoutSelfWeightGetsOne() {
-    MixingMatrix swap = MixingMatrix.ofDense(Kind.DOUBLY_STOCHASTIC, new double[][] {{0, 1}, {1, 0}});
+    MixingMatrix swap =
+        MixingMatrix.ofDense(Kind.DOUBLY_STOCHASTIC, new double[][] {{0, 1}, {1, 0}});
     FailingSchedule schedule =
-        FailingSchedule.of(MixingSchedule.constant(swap), Failures.builder().removeLink(0, 0, 1).build());
+        FailingSchedule.of(
+            MixingSchedule.constant(swap), Failures.builder().removeLink(0, 0, 1).build());
     assertEquals(MixingMatrix.identity(2), schedule.at(0));
   }
 
   @Test
   void lazinessKeepsTheDead() {
     FailingSchedule schedule =
-        FailingSchedule.of(Topologies.ring(5), METROPOLIS, Failures.builder().removeNodes(2, 1).build());
+        FailingSchedule.of(
+            Topologies.ring(5), METROPOLIS, Failures.builder().removeNodes(2, 1).build());
     MixingSchedule lazy = schedule.lazy();
     assertFalse(lazy.isAlive(2, 1));
     assertTrue(lazy.isAlive(1, 1));
@@ -224,7 +234,8 @@ class FailingScheduleTest {
     assertArrayEquals(some, Failures.random(100, 0.25, 3));
     assertFalse(Arrays.equals(some, Failures.random(100, 0.25, 4)));
     assertEquals(
-        "the fraction 1.5 of the nodes is not in [0, 1]", refusal(() -> Failures.random(10, 1.5, 1)));
+        "the fraction 1.5 of the nodes is not in [0, 1]",
+        refusal(() -> Failures.random(10, 1.5, 1)));
   }
 
   @Test
@@ -236,10 +247,13 @@ class FailingScheduleTest {
                 FailingSchedule.of(
                     Topologies.ring(6), METROPOLIS, Failures.builder().removeNodes(1, 6).build())));
     assertEquals(
-        "node -1 is negative: nodes count from 0", refusal(() -> Failures.builder().removeNodes(1, -1)));
+        "node -1 is negative: nodes count from 0",
+        refusal(() -> Failures.builder().removeNodes(1, -1)));
     assertEquals(
-        "round -1 is negative: rounds count from 0", refusal(() -> Failures.builder().removeNodes(-1, 1)));
-    assertEquals("there is no link between 3 and 3", refusal(() -> Failures.builder().removeLink(1, 3, 3)));
+        "round -1 is negative: rounds count from 0",
+        refusal(() -> Failures.builder().removeNodes(-1, 1)));
+    assertEquals(
+        "there is no link between 3 and 3", refusal(() -> Failures.builder().removeLink(1, 3, 3)));
     assertEquals(
         "links cannot fail with probability -0.1: give one in [0, 1]",
         refusal(() -> Failures.builder().linkFailure(-0.1, 1)));

@@ -35,12 +35,14 @@ class LargeGraphTest {
     double p = 8.0 / MILLION;
     double pairs = MILLION * (MILLION - 1.0) / 2;
     assertEquals(
-        pairs * p, RandomGraphs.erdosRenyi(MILLION, p, 1).edges(), 5 * Math.sqrt(pairs * p * (1 - p)));
+        pairs * p,
+        (double) RandomGraphs.erdosRenyi(MILLION, p, 1).edges(),
+        5 * Math.sqrt(pairs * p * (1 - p)));
     assertEquals(3 + (MILLION - 3) * 2L, RandomGraphs.barabasiAlbert(MILLION, 2, 1).edges());
     double r = 0.001;
     // Away from the border a node sees (n - 1) pi r^2 others; a border strip of width r sees fewer.
     double links = pairs * Math.PI * r * r;
-    assertEquals(links, RandomGraphs.geometric(MILLION, r, 1).edges(), links * 0.01);
+    assertEquals(links, (double) RandomGraphs.geometric(MILLION, r, 1).edges(), links * 0.01);
   }
 
   @Test

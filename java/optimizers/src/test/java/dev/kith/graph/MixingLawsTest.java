@@ -41,7 +41,8 @@ class MixingLawsTest {
 
   @Provide
   Arbitrary<WeightRule> rules() {
-    return Arbitraries.of("metropolis", "max-degree", "best-constant", "lazy:metropolis").map(WeightRule::parse);
+    return Arbitraries.of("metropolis", "max-degree", "best-constant", "lazy:metropolis")
+        .map(WeightRule::parse);
   }
 
   @Provide
@@ -90,7 +91,8 @@ class MixingLawsTest {
     for (double[] row : mixed) {
       assertEquals(1, row[1], 80 * 0x1p-50);
     }
-    assertTrue(distance(mixed) <= w.spectralRadiusOnConsensus() * distance(x) + graph.nodes() * rounding);
+    assertTrue(
+        distance(mixed) <= w.spectralRadiusOnConsensus() * distance(x) + graph.nodes() * rounding);
   }
 
   @Property(tries = 100, seed = SEED)
@@ -105,7 +107,9 @@ class MixingLawsTest {
 
   @Property(tries = 100, seed = SEED)
   void oneSidedRulesKeepSumOrConstants(
-      @ForAll("graphs") Graph graph, @ForAll("oneSidedRules") WeightRule rule, @ForAll("seeds") long seed) {
+      @ForAll("graphs") Graph graph,
+      @ForAll("oneSidedRules") WeightRule rule,
+      @ForAll("seeds") long seed) {
     MixingMatrix w = rule.weights(graph);
     double[][] x = values(graph.nodes(), seed);
     double[][] mixed = w.times(x);
@@ -166,7 +170,8 @@ class MixingLawsTest {
   }
 
   @Property(tries = 60, seed = SEED)
-  void base2AveragesAnything(@ForAll @IntRange(min = 1, max = 300) int nodes, @ForAll("seeds") long seed) {
+  void base2AveragesAnything(
+      @ForAll @IntRange(min = 1, max = 300) int nodes, @ForAll("seeds") long seed) {
     double[][] x = values(nodes, seed);
     MixingSchedule schedule = MixingSchedule.base2(nodes);
     double[][] mixed = x;

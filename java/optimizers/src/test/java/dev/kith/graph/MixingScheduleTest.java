@@ -41,7 +41,8 @@ class MixingScheduleTest {
         "matrix 1 has 2 nodes, but matrix 0 has 3",
         refusal(() -> MixingSchedule.periodic(List.of(a, MixingMatrix.identity(2)))));
     assertEquals(
-        "a periodic schedule needs at least one matrix", refusal(() -> MixingSchedule.periodic(List.of())));
+        "a periodic schedule needs at least one matrix",
+        refusal(() -> MixingSchedule.periodic(List.of())));
   }
 
   @Test
@@ -139,7 +140,8 @@ class MixingScheduleTest {
   @ParameterizedTest
   @ValueSource(strings = {"2", "7", "2x2x2", "3x4", "4x3", "2x3x5"})
   void hyperHypercubesAverageInOneRoundPerFactor(String factors) {
-    MixingSchedule schedule = MixingSchedule.parse("hyper-hypercube:" + factors, "metropolis", nodesOf(factors), 1);
+    MixingSchedule schedule =
+        MixingSchedule.parse("hyper-hypercube:" + factors, "metropolis", nodesOf(factors), 1);
     String[] each = factors.split("x", -1);
     assertEquals(each.length, schedule.period());
     assertEquals(0, distanceFromMean(product(schedule)), 1e-16);
@@ -197,7 +199,9 @@ class MixingScheduleTest {
         "alternating-exponential-ring:2 does not suit 12 nodes: there must be 2, 4, 8, ... machines of 2 workers",
         refusal(() -> MixingSchedule.alternatingExponentialRing(12, 2)));
     for (int workers : new int[] {-1, 0, 3, 8, 16}) {
-      assertTrue(refusal(() -> MixingSchedule.alternatingExponentialRing(8, workers)).contains("does not suit"));
+      assertTrue(
+          refusal(() -> MixingSchedule.alternatingExponentialRing(8, workers))
+              .contains("does not suit"));
     }
   }
 
@@ -238,8 +242,8 @@ class MixingScheduleTest {
     int nodes = 10;
     int rounds = 400;
     MixingSchedule schedule = MixingSchedule.sparseGossip(nodes, rate, 5);
-    long peers = 0;
-    long[] drawn = new long[nodes];
+    int peers = 0;
+    int[] drawn = new int[nodes];
     for (long round = 0; round < rounds; round++) {
       MixingMatrix w = schedule.at(round);
       assertEquals(Kind.ROW_STOCHASTIC, w.kind());
@@ -257,7 +261,7 @@ class MixingScheduleTest {
     double fraction = rate - Math.floor(rate);
     double deviation = Math.sqrt(nodes * rounds * fraction * (1 - fraction));
     assertEquals(rate * nodes * rounds, peers, 5 * deviation);
-    for (long count : drawn) {
+    for (int count : drawn) {
       // Itself once a round, and by the nine others with probability rate / 9 each.
       assertEquals(rounds * (1 + rate), count, 5 * Math.sqrt(rounds * rate));
     }
@@ -298,12 +302,17 @@ class MixingScheduleTest {
     assertEquals(
         "hyper-hypercube has a factor 1: give factors from 2 up",
         refusal(() -> MixingSchedule.hyperHypercube(3, 1)));
-    assertEquals("hyper-hypercube needs at least one factor", refusal(() -> MixingSchedule.hyperHypercube()));
+    assertEquals(
+        "hyper-hypercube needs at least one factor",
+        refusal(() -> MixingSchedule.hyperHypercube()));
     assertEquals(
         "sparse-gossip:9.5 does not suit 10 nodes: give from 0 to 9 peers a round",
         refusal(() -> MixingSchedule.sparseGossip(10, 9.5, 1)));
-    assertEquals("a schedule needs at least one node, not 0", refusal(() -> MixingSchedule.base2(0)));
-    assertEquals("a schedule needs at least one node, not 0", refusal(() -> MixingSchedule.randomMatching(0, 1)));
+    assertEquals(
+        "a schedule needs at least one node, not 0", refusal(() -> MixingSchedule.base2(0)));
+    assertEquals(
+        "a schedule needs at least one node, not 0",
+        refusal(() -> MixingSchedule.randomMatching(0, 1)));
   }
 
   @Test
@@ -335,7 +344,9 @@ class MixingScheduleTest {
     MixingSchedule schedule = sparse.during(3, 5, dense);
     assertEquals(0, schedule.period());
     for (long round = 0; round < 8; round++) {
-      assertEquals(round == 3 || round == 4 ? MixingMatrix.uniform(5) : sparse.at(round), schedule.at(round));
+      assertEquals(
+          round == 3 || round == 4 ? MixingMatrix.uniform(5) : sparse.at(round),
+          schedule.at(round));
     }
     assertFalse(schedule.lazy().at(3).equals(schedule.at(3)));
     assertEquals(

@@ -19,11 +19,31 @@ class TopologyTest {
 
   @ParameterizedTest
   @CsvSource({
-    "ring, 16", "path, 16", "torus:4x4, 16", "torus:2x8, 16", "grid:4x4, 16", "hypercube, 16", "star, 16",
-    "complete, 16", "barbell, 16", "erdos-renyi:0.4, 16", "barabasi-albert:2, 16", "geometric:0.6, 16",
-    "regular:4, 16", "exponential, 16", "petersen, 10", "karate-club, 34", "one-peer-exponential, 13",
-    "one-peer-exponential-pairs, 16", "one-peer-ring, 16", "hyper-hypercube, 16", "hyper-hypercube:2x8, 16",
-    "base-2, 13", "alternating-exponential-ring:4, 16", "sparse-gossip:0.2, 16", "random-matching, 15"
+    "ring, 16",
+    "path, 16",
+    "torus:4x4, 16",
+    "torus:2x8, 16",
+    "grid:4x4, 16",
+    "hypercube, 16",
+    "star, 16",
+    "complete, 16",
+    "barbell, 16",
+    "erdos-renyi:0.4, 16",
+    "barabasi-albert:2, 16",
+    "geometric:0.6, 16",
+    "regular:4, 16",
+    "exponential, 16",
+    "petersen, 10",
+    "karate-club, 34",
+    "one-peer-exponential, 13",
+    "one-peer-exponential-pairs, 16",
+    "one-peer-ring, 16",
+    "hyper-hypercube, 16",
+    "hyper-hypercube:2x8, 16",
+    "base-2, 13",
+    "alternating-exponential-ring:4, 16",
+    "sparse-gossip:0.2, 16",
+    "random-matching, 15"
   })
   void everyNameIsReadBackAndGivesASchedule(String text, int nodes) {
     Topology topology = Topology.parse(text);
@@ -51,14 +71,25 @@ class TopologyTest {
 
   @ParameterizedTest
   @CsvSource({
-    "torus, torus:AxB", "torus:4, torus:AxB", "torus:4x4x4, torus:AxB", "torus:4xx, torus:AxB", "grid:ax4, grid:AxB",
-    "ring:4, ring", "ring:, ring", "erdos-renyi, erdos-renyi:PROBABILITY", "erdos-renyi:, erdos-renyi:PROBABILITY",
-    "erdos-renyi:half, erdos-renyi:PROBABILITY", "regular:3.5, regular:DEGREE",
-    "hyper-hypercube:, hyper-hypercube[:AxBx...]", "hyper-hypercube:2x, hyper-hypercube[:AxBx...]",
-    "sparse-gossip:, sparse-gossip[:RATE]", "barabasi-albert:99999999999, barabasi-albert:LINKS"
+    "torus, torus:AxB",
+    "torus:4, torus:AxB",
+    "torus:4x4x4, torus:AxB",
+    "torus:4xx, torus:AxB",
+    "grid:ax4, grid:AxB",
+    "ring:4, ring",
+    "ring:, ring",
+    "erdos-renyi, erdos-renyi:PROBABILITY",
+    "erdos-renyi:, erdos-renyi:PROBABILITY",
+    "erdos-renyi:half, erdos-renyi:PROBABILITY",
+    "regular:3.5, regular:DEGREE",
+    "hyper-hypercube:, hyper-hypercube[:AxBx...]",
+    "hyper-hypercube:2x, hyper-hypercube[:AxBx...]",
+    "sparse-gossip:, sparse-gossip[:RATE]",
+    "barabasi-albert:99999999999, barabasi-albert:LINKS"
   })
   void wrongParametersShowTheRightForm(String text, String form) {
-    assertEquals("topology '" + text + "' should read " + form, refusal(() -> Topology.parse(text)));
+    assertEquals(
+        "topology '" + text + "' should read " + form, refusal(() -> Topology.parse(text)));
   }
 
   @Test
@@ -113,8 +144,12 @@ class TopologyTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "one-peer-exponential", "one-peer-exponential-pairs", "one-peer-ring", "hyper-hypercube:2x8",
-        "alternating-exponential-ring:4", "random-matching"
+        "one-peer-exponential",
+        "one-peer-exponential-pairs",
+        "one-peer-ring",
+        "hyper-hypercube:2x8",
+        "alternating-exponential-ring:4",
+        "random-matching"
       })
   void theirOwnWeightsAreThoseOfMetropolis(String text) {
     MixingSchedule schedule = MixingSchedule.parse(text, "metropolis", 16, 1);
