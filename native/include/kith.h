@@ -364,7 +364,8 @@ KITH_API kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batc
 /*
  * Softmax with cross-entropy over the rows of logits; labels is I32, batches x rows (row b holds the labels of batch
  * b), each in [0, logits.cols).
- *   loss(0, b) = (1 / rows) sum_r (log sum_c exp(z_rc - max_c z_rc) + max_c z_rc - z_r,label), in f64 in ascending r
+ *   loss(0, b) = (1 / rows) sum_r (log sum_c exp(z_rc - max_c z_rc) + max_c z_rc - z_r,label), in f64 in ascending r; the
+ *     exponentials and their sum over c in the compute type; 0 without rows
  *   correct(0, b) = number of rows whose label is the lowest index of the largest logit (NaN is never the largest)
  *   gradient_b(r, c) = (softmax(z)_rc - [c == label]) / rows, may be the same window as logits; NULL: not computed
  * loss (f64) and correct (I32), both 1 x batches, may be NULL. exp and log are the library's own, made of IEEE

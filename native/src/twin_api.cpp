@@ -62,7 +62,7 @@ extern "C" kith_status kith_twin(kith_queue* queue, const kith_matrix* const* so
   const auto accept = [&](const char* name, const kith_matrix* given, int32_t k, bool first, Matrix* m) {
     if (!entry.matrix(name, given, -1, first ? -1 : shape->rows, first ? -1 : shape->cols, m)) return false;
     if (!kith::is_floating(m->dtype)) {
-      entry.fail(KITH_INVALID, "%s[%d] is %s; give floating streams", name, k, kith::dtype_name(m->dtype));
+      entry.fail(KITH_UNSUPPORTED, "%s[%d] is %s; give floating streams", name, k, kith::dtype_name(m->dtype));
       return false;
     }
     if (m->dtype == KITH_F64) twin_call.wide = 1;

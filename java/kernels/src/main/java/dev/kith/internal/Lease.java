@@ -50,8 +50,6 @@ public abstract class Lease {
    * @param borrower the operation, for messages
    * @throws IllegalStateException if it is closed
    */
-  @SuppressWarnings(
-      "ReferenceEquality") // An equal text that is another object may be stored again.
   public final void acquire(String borrower) {
     int seen = uses;
     while (true) {
@@ -60,9 +58,7 @@ public abstract class Lease {
       }
       int witness = (int) USES.compareAndExchange(this, seen, seen + 1);
       if (witness == seen) {
-        if (operation != borrower) { // A plain store of a reference costs more than this read.
-          operation = borrower;
-        }
+        operation = borrower;
         return;
       }
       seen = witness;

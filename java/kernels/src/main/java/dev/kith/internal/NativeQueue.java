@@ -160,15 +160,15 @@ public final class NativeQueue {
   /**
    * Borrows a window that may be absent.
    *
-   * @param window the window, or null
+   * @param window the window
    * @return its kith_matrix, or NULL
    */
-  public MemorySegment useOrNull(Window window) {
-    if (window == null) {
+  public MemorySegment useOptional(Optional<Window> window) {
+    if (window.isEmpty()) {
       return MemorySegment.NULL;
     }
-    use(window);
-    return window.descriptor();
+    use(window.get());
+    return window.get().descriptor();
   }
 
   private void retain(Window window, MemorySegment foreign) {

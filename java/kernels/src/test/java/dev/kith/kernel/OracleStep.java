@@ -3,19 +3,54 @@ package dev.kith.kernel;
 import dev.kith.device.DType;
 
 /**
- * One step of a rule on one row, in the words of kith.h: the coefficients of one group and one step
- * number.
+ * One step of a rule on one row, in the words of kith.h, with the coefficients of one group and one
+ * step number.
  */
-record OracleStep(
-    String rule,
-    Arithmetic t,
-    double stepSize,
-    double beta1,
-    double beta2,
-    double epsilon,
-    double decay,
-    boolean decoupled,
-    long count) {
+final class OracleStep {
+  private final String rule;
+  private final Arithmetic t;
+  private final double decay;
+  private final boolean decoupled;
+  private final double eta;
+  private final double b1;
+  private final double b2;
+  private final double c1;
+  private final double c2;
+  private final double eps;
+  private final double a;
+  private final double q;
+  private final double n1;
+  private final double n2;
+  private final double shrink;
+
+  OracleStep(
+      String rule,
+      Arithmetic t,
+      double stepSize,
+      double beta1,
+      double beta2,
+      double epsilon,
+      double decay,
+      boolean decoupled,
+      long count) {
+    this.rule = rule;
+    this.t = t;
+    this.decay = decay;
+    this.decoupled = decoupled;
+    double bias1 = 1 - StrictMath.pow(beta1, (double) count);
+    double bias2 = 1 - StrictMath.pow(beta2, (double) count);
+    eta = t.round(stepSize);
+    b1 = t.round(beta1);
+    b2 = t.round(beta2);
+    c1 = t.round(1 - beta1);
+    c2 = t.round(1 - beta2);
+    eps = t.round(epsilon);
+    a = t.round(stepSize / bias1);
+    q = t.round(1 / Math.sqrt(bias2));
+    n1 = t.round(stepSize * beta1 / bias1);
+    n2 = t.round(stepSize * (1 - beta1) / bias1);
+    shrink = t.round(1 - stepSize * decay);
+  }
 
   /**
    * Writes columns [begin, end) of x, s1 and s2; scale is the factor on the gradient, NaN when
@@ -28,23 +63,13 @@ record OracleStep(
   }
 
   private void element(double[] x, double gradient, double[] s1, double[] s2, double scale, int c) {
-    double eta = t.round(stepSize);
-    double b1 = t.round(beta1);
-    double b2 = t.round(beta2);
-    double c1 = t.round(1 - beta1);
-    double c2 = t.round(1 - beta2);
-    double eps = t.round(epsilon);
-    double bias1 = 1 - StrictMath.pow(beta1, (double) count);
-    double bias2 = 1 - StrictMath.pow(beta2, (double) count);
-    double a = t.round(stepSize / bias1);
-    double q = t.round(1 / Math.sqrt(bias2));
     double g = Double.isNaN(scale) ? gradient : t.multiply(t.round(scale), gradient);
     double old = x[c];
     if (decay != 0 && !decoupled) {
       g = t.fma(t.round(decay), old, g);
     }
     if (decay != 0 && decoupled) {
-      old = t.multiply(old, t.round(1 - stepSize * decay));
+      old = t.multiply(old, shrink);
     }
     switch (rule) {
       case "sgd" -> x[c] = t.fma(-eta, g, old);
@@ -81,8 +106,6 @@ record OracleStep(
         x[c] = t.subtract(old, t.divide(t.multiply(a, s1[c]), t.add(s2[c], eps)));
       }
       case "nadam" -> {
-        double n1 = t.round(stepSize * beta1 / bias1);
-        double n2 = t.round(stepSize * (1 - beta1) / bias1);
         s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
         s2[c] = t.fma(b2, s2[c], t.multiply(c2, t.multiply(g, g)));
         double top = t.fma(n1, s1[c], t.multiply(n2, g));

@@ -1,0 +1,130 @@
+package dev.kith.kernel;
+
+import dev.kith.device.DeviceMatrix;
+import dev.kith.internal.Abi;
+import dev.kith.internal.Access;
+import dev.kith.internal.NativeQueue;
+import dev.kith.internal.Window;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/**
+ * The ABI without the checks of the Java operations, for what only native code can be asked: its
+ * own checks, and what it does not have.
+ */
+final class NativeCalls {
+  private final NativeQueue queue;
+  private final Arena arena;
+
+  /** A call with its descriptors; returns a status, which may be AGAIN. */
+  interface Body {
+    int call(NativeCalls calls, Abi abi, MemorySegment queue, MemorySegment call);
+  }
+
+  private NativeCalls(NativeQueue queue, Arena arena) {
+    this.queue = queue;
+    this.arena = arena;
+  }
+
+  /** Runs one operation to its end and returns its status. */
+  static int status(Rig.Session session, Body body) {
+    NativeQueue queue = Access.queue(session.queue());
+    int mark = queue.begin("test");
+    try (Arena arena = Arena.ofConfined()) {
+      NativeCalls calls = new NativeCalls(queue, arena);
+      int status;
+      do {
+        status = body.call(calls, queue.abi(), queue.handle(), queue.call());
+      } while (status == Abi.AGAIN);
+      queue.call().set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "cursor"), 0);
+      return status;
+    } finally {
+      queue.end(mark);
+    }
+  }
+
+  /** What the last operation of the session said. */
+  static String error(Rig.Session session) {
+    return Access.queue(session.queue())
+        .call()
+        .get(ValueLayout.ADDRESS, Abi.offset(Abi.CALL, "error"))
+        .reinterpret(1024)
+        .getString(0);
+  }
+
+  /** A kith_matrix. */
+  MemorySegment matrix(DeviceMatrix m) {
+    Window window = Access.window(m);
+    queue.use(window);
+    return window.descriptor();
+  }
+
+  /** A copy of a kith_matrix, for changing. */
+  MemorySegment copy(DeviceMatrix m) {
+    return arena.allocate(Abi.MATRIX).copyFrom(matrix(m));
+  }
+
+  /** A kith_batch of one matrix. */
+  MemorySegment batch(DeviceMatrix m) {
+    MemorySegment batch = arena.allocate(Abi.BATCH);
+    batch.set(ValueLayout.ADDRESS, Abi.offset(Abi.BATCH, "base"), matrix(m));
+    set(batch, Abi.offset(Abi.BATCH, "rows"), m.rows());
+    set(batch, Abi.offset(Abi.BATCH, "cols"), m.cols());
+    set(batch, Abi.offset(Abi.BATCH, "row_stride"), m.stride());
+    return batch;
+  }
+
+  private static void set(MemorySegment struct, long offset, long value) {
+    struct.set(ValueLayout.JAVA_LONG, offset, value);
+  }
+
+  MemorySegment longs(long... values) {
+    return arena.allocateFrom(ValueLayout.JAVA_LONG, values);
+  }
+
+  MemorySegment ints(int... values) {
+    return arena.allocateFrom(ValueLayout.JAVA_INT, values);
+  }
+
+  MemorySegment pointers(DeviceMatrix... matrices) {
+    MemorySegment array = arena.allocate(ValueLayout.ADDRESS, matrices.length);
+    for (int i = 0; i < matrices.length; i++) {
+      array.setAtIndex(ValueLayout.ADDRESS, i, matrix(matrices[i]));
+    }
+    return array;
+  }
+
+  /** A kith_expression with coefficients 1. */
+  MemorySegment expression(int message, List<DeviceMatrix> inner, List<DeviceMatrix> outer) {
+    MemorySegment e = arena.allocate(Abi.EXPRESSION);
+    e.set(ValueLayout.JAVA_INT, Abi.offset(Abi.EXPRESSION, "inner_count"), inner.size());
+    e.set(ValueLayout.JAVA_INT, Abi.offset(Abi.EXPRESSION, "outer_count"), outer.size());
+    e.set(ValueLayout.JAVA_INT, Abi.offset(Abi.EXPRESSION, "message_dtype"), message);
+    terms(e, Abi.offset(Abi.EXPRESSION, "inner"), inner);
+    terms(e, Abi.offset(Abi.EXPRESSION, "outer"), outer);
+    return e;
+  }
+
+  private void terms(MemorySegment e, long base, List<DeviceMatrix> terms) {
+    for (int k = 0; k < terms.size(); k++) {
+      MemorySegment term = e.asSlice(base + k * Abi.TERM.byteSize(), Abi.TERM);
+      term.set(ValueLayout.ADDRESS, Abi.offset(Abi.TERM, "matrix"), matrix(terms.get(k)));
+      term.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.TERM, "coefficient"), 1);
+    }
+  }
+
+  /** A kith_step of SGD with step size 1. */
+  MemorySegment step() {
+    MemorySegment step = arena.allocate(Abi.STEP);
+    for (String one : List.of("step_size", "bias1", "bias2")) {
+      step.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.STEP, one), 1);
+    }
+    return step;
+  }
+
+  MemorySegment host(int bytes) {
+    return arena.allocate(bytes, 8);
+  }
+}

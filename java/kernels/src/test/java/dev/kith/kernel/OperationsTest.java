@@ -1,0 +1,445 @@
+package dev.kith.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.internal.Abi;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.BiFunction;
+import java.util.function.Function;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Every operation of the library with every dtype: it works, says UNSUPPORTED, or says INVALID
+ * where kith.h forbids the combination. Nothing pretends: where it works, the result of all twos or
+ * ones is looked at.
+ */
+class OperationsTest {
+  /**
+   * Columns: F32 F64 BF16 F16 I32. w works, u UNSUPPORTED, - INVALID. Two dtypes stand as row /
+   * columns; the first is that of the matrix named first.
+   */
+  private static final String TABLE =
+      """
+      fill m                          wwwww
+      upload to                       wwwww
+      download from                   wwwww
+      convert from F32 to             wwwwu
+      convert from F64 to             wwwwu
+      convert from BF16 to            wwwwu
+      convert from F16 to             wwwwu
+      convert from I32 to             uuuuw
+      gather from and to              wwwww
+      combine y                       wwuuu
+      combine F32 y, inner            w-ww-
+      combine F64 y, inner            wwww-
+      combine F32 y, outer            w-ww-
+      combine F64 y, outer            wwww-
+      combine F32 y, message          w-ww-
+      combine F64 y, message          wwww-
+      mix F32 y, halo and message     w-ww-
+      mix F64 y, halo and message     wwww-
+      rows SUM a                      wwwwu
+      rows ABS_SUM a                  wwwwu
+      rows SQUARES a                  wwwwu
+      rows DOT a and b                wwwwu
+      rows DISTANCE a and b           wwwwu
+      rows MIN a                      wwwwu
+      rows MAX a                      wwwwu
+      rows MAX_ABS a                  wwwwu
+      rows NONFINITE a                wwwwu
+      rows DOT F32 a, b               w----
+      segments a                      wwwwu
+      gram a                          wwwwu
+      nodes x                         wwwwu
+      nodes F32 x, remote             w----
+      nodes F64 x, remote             -w---
+      nodes BF16 x, remote            w-w--
+      nodes F16 x, remote             w--w-
+      step x                          wwuuu
+      step F32 x, gradient            wuwwu
+      step F64 x, gradient            uwwwu
+      step F32 x, copy                uuwwu
+      multiply a, b, c                wwuuu
+      bias h                          wwuuu
+      bias backward d                 wwuuu
+      softmax logits                  wwuuu
+      twin source and target          wwwwu
+      """;
+
+  private final List<String> measured = new ArrayList<>();
+
+  @Test
+  void everyOperationWorksOrSaysThatItDoesNot() {
+    try (Rig.Session session = Rig.best().open()) {
+      memory(session);
+      mixing(session);
+      reductions(session);
+      steps(session);
+      products(session);
+    }
+    assertEquals(TABLE.lines().sorted().toList(), measured.stream().sorted().toList());
+  }
+
+  /** One line of the table: a letter for each dtype. */
+  private void line(String name, Function<DType, String> letter) {
+    StringBuilder letters = new StringBuilder();
+    for (DType t : DType.values()) {
+      letters.append(letter.apply(t));
+    }
+    measured.add(String.format("%-32s%s", name, letters));
+  }
+
+  /** Runs a call; a result where it works must be all of this value. */
+  private static String letter(
+      Rig.Session session, double value, Operand result, NativeCalls.Body body) {
+    int status = NativeCalls.status(session, body);
+    if (status == Abi.OK) {
+      for (double[] row : result.values()) {
+        for (double v : row) {
+          assertEquals(value, v);
+        }
+      }
+      session.release();
+      return "w";
+    }
+    session.release();
+    String text = NativeCalls.error(session);
+    assertTrue(text.startsWith("kith_") && text.length() > 20, "a sentence, not: " + text);
+    return switch (status) {
+      case Abi.UNSUPPORTED -> "u";
+      case Abi.INVALID -> "-";
+      default -> Abi.statusName(status);
+    };
+  }
+
+  private static double[][] all(double value, int rows, int cols) {
+    double[][] m = new double[rows][cols];
+    for (double[] row : m) {
+      Arrays.fill(row, value);
+    }
+    return m;
+  }
+
+  private static Operand operand(Rig.Session session, DType t, double value, int rows, int cols) {
+    return session.operand(t, all(value, rows, cols), cols);
+  }
+
+  private static DeviceMatrix matrix(
+      Rig.Session session, DType t, double value, int rows, int cols) {
+    return operand(session, t, value, rows, cols).matrix();
+  }
+
+  private void memory(Rig.Session session) {
+    line(
+        "fill m",
+        t -> {
+          Operand m = operand(session, t, 1, 3, 5);
+          return letter(session, 7, m, (n, abi, q, c) -> abi.fill(q, n.matrix(m.matrix()), 7, c));
+        });
+    line(
+        "upload to",
+        t -> {
+          Operand m = operand(session, t, 1, 3, 5);
+          return letter(
+              session,
+              0,
+              m,
+              (n, abi, q, c) -> abi.upload(q, n.host(512), 5, n.matrix(m.matrix()), c));
+        });
+    line(
+        "download from",
+        t -> {
+          Operand m = operand(session, t, 1, 3, 5);
+          return letter(
+              session,
+              1,
+              m,
+              (n, abi, q, c) -> {
+                MemorySegment host = n.host(512);
+                int status = abi.download(q, n.matrix(m.matrix()), host, 5, c);
+                assertTrue(
+                    status != Abi.OK
+                        || host.get(ValueLayout.JAVA_SHORT, 14L * t.bytes() + t.bytes() - 2) != 0
+                        || t == DType.I32);
+                return status;
+              });
+        });
+    for (DType from : DType.values()) {
+      line(
+          "convert from " + from + " to",
+          to -> {
+            DeviceMatrix a = matrix(session, from, 2, 3, 5);
+            Operand b = operand(session, to, 1, 3, 5);
+            return letter(
+                session,
+                2,
+                b,
+                (n, abi, q, c) -> abi.convert(q, n.matrix(a), n.matrix(b.matrix()), c));
+          });
+    }
+    line(
+        "gather from and to",
+        t -> {
+          DeviceMatrix a = matrix(session, t, 2, 3, 5);
+          DeviceMatrix index = matrix(session, DType.I32, 2, 1, 4);
+          Operand b = operand(session, t, 1, 4, 5);
+          return letter(
+              session,
+              2,
+              b,
+              (n, abi, q, c) ->
+                  abi.gatherRows(q, n.matrix(a), n.matrix(index), n.matrix(b.matrix()), c));
+        });
+    line(
+        "twin source and target",
+        t -> {
+          DeviceMatrix a = matrix(session, t, 2, 3, 5);
+          Operand b = operand(session, t, 1, 3, 5);
+          return letter(
+              session,
+              b.values()[0][0] + 2,
+              b,
+              (n, abi, q, c) ->
+                  abi.twin(
+                      q, n.pointers(a), 1, n.pointers(b.matrix()), 1, 0, MemorySegment.NULL, c));
+        });
+  }
+
+  private void mixing(Rig.Session session) {
+    line("combine y", t -> combine(session, t, DType.F32, DType.F32, DType.F32));
+    for (DType y : List.of(DType.F32, DType.F64)) {
+      line("combine " + y + " y, inner", t -> combine(session, y, t, y, y));
+      line("combine " + y + " y, outer", t -> combine(session, y, y, t, y));
+      line("combine " + y + " y, message", t -> combine(session, y, y, y, t));
+      line("mix " + y + " y, halo and message", t -> mix(session, y, t));
+    }
+  }
+
+  private static String combine(
+      Rig.Session session, DType y, DType inner, DType outer, DType message) {
+    DeviceMatrix z = matrix(session, inner, 2, 3, 5);
+    DeviceMatrix u = matrix(session, outer, 1, 3, 5);
+    Operand out = operand(session, y, 0, 3, 5);
+    return letter(
+        session,
+        3,
+        out,
+        (n, abi, q, c) ->
+            abi.mix(
+                q,
+                MemorySegment.NULL,
+                n.expression(Abi.number(message), List.of(z), List.of(u)),
+                n.matrix(out.matrix()),
+                MemorySegment.NULL,
+                c));
+  }
+
+  private static String mix(Rig.Session session, DType y, DType message) {
+    DeviceMatrix z = matrix(session, y, 2, 3, 5);
+    DeviceMatrix halo = matrix(session, message, 4, 1, 5);
+    Operand out = operand(session, y, 0, 2, 5);
+    try (MixingWeights w =
+        MixingWeights.sparse(
+            session.queue(),
+            2,
+            4,
+            new long[] {0, 2, 3},
+            new int[] {0, 3, 1},
+            new double[] {1, 1, 3})) {
+      return letter(
+          session,
+          6,
+          out,
+          (n, abi, q, c) -> {
+            MemorySegment e = n.expression(Abi.number(message), List.of(z), List.of());
+            e.set(ValueLayout.ADDRESS, Abi.offset(Abi.EXPRESSION, "halo"), n.matrix(halo));
+            return abi.mix(
+                q, w.behind().handle(), e, n.matrix(out.matrix()), MemorySegment.NULL, c);
+          });
+    }
+  }
+
+  private void reductions(Rig.Session session) {
+    for (Reduction.Kind kind : Reduction.Kind.values()) {
+      // Of five twos, and a one where there is a second matrix.
+      double want =
+          switch (kind) {
+            case SUM, ABS_SUM, DOT -> 10;
+            case SQUARES -> 20;
+            case DISTANCE -> 5;
+            case MIN, MAX, MAX_ABS -> 2;
+            case NONFINITE -> 0;
+          };
+      line(
+          "rows " + kind + " a" + (kind.isBinary() ? " and b" : ""),
+          t -> rows(session, kind, t, t, want));
+    }
+    line("rows DOT F32 a, b", t -> rows(session, Reduction.Kind.DOT, DType.F32, t, 10));
+    line(
+        "segments a",
+        t -> {
+          DeviceMatrix a = matrix(session, t, 2, 3, 5);
+          Operand out = operand(session, DType.F64, 0, 3, 2);
+          return letter(
+              session,
+              4,
+              out,
+              (n, abi, q, c) ->
+                  abi.reduceSegments(
+                      q,
+                      0,
+                      n.matrix(a),
+                      MemorySegment.NULL,
+                      n.longs(1, 3, 5),
+                      2,
+                      n.matrix(out.matrix()),
+                      c));
+        });
+    line(
+        "gram a",
+        t -> {
+          DeviceMatrix a = matrix(session, t, 2, 3, 5);
+          Operand out = operand(session, DType.F64, 0, 3, 3);
+          return letter(
+              session,
+              20,
+              out,
+              (n, abi, q, c) ->
+                  abi.gram(q, n.matrix(a), MemorySegment.NULL, n.matrix(out.matrix()), c));
+        });
+    line("nodes x", t -> nodes(session, t, t));
+    for (DType x : List.of(DType.F32, DType.F64, DType.BF16, DType.F16)) {
+      line("nodes " + x + " x, remote", t -> nodes(session, x, t));
+    }
+  }
+
+  private static String rows(
+      Rig.Session session, Reduction.Kind kind, DType a, DType b, double want) {
+    DeviceMatrix first = matrix(session, a, 2, 3, 5);
+    DeviceMatrix second = matrix(session, b, 1, 1, 5);
+    Operand out = operand(session, DType.F64, -1, 1, 3);
+    return letter(
+        session,
+        want,
+        out,
+        (n, abi, q, c) ->
+            abi.reduceRows(
+                q,
+                Abi.number(kind),
+                n.matrix(first),
+                kind.isBinary() ? n.matrix(second) : MemorySegment.NULL,
+                n.matrix(out.matrix()),
+                c));
+  }
+
+  private static String nodes(Rig.Session session, DType x, DType remote) {
+    DeviceMatrix own = matrix(session, x, 2, 2, 5);
+    DeviceMatrix far = matrix(session, remote, 4, 1, 5);
+    Operand out = operand(session, x, 0, 1, 5);
+    return letter(
+        session,
+        4,
+        out,
+        (n, abi, q, c) ->
+            abi.reduceNodes(
+                q,
+                n.matrix(own),
+                n.matrix(far),
+                n.ints(0, 1, -1, 2, -1),
+                5,
+                2,
+                n.matrix(out.matrix()),
+                MemorySegment.NULL,
+                c));
+  }
+
+  private void steps(Rig.Session session) {
+    line("step x", t -> step(session, t, t, DType.BF16));
+    line("step F32 x, gradient", t -> step(session, DType.F32, t, DType.BF16));
+    line("step F64 x, gradient", t -> step(session, DType.F64, t, DType.BF16));
+    line("step F32 x, copy", t -> step(session, DType.F32, DType.F32, t));
+  }
+
+  private static String step(Rig.Session session, DType x, DType gradient, DType copy) {
+    Operand parameters = operand(session, x, 5, 3, 5);
+    DeviceMatrix g = matrix(session, gradient, 2, 3, 5);
+    DeviceMatrix half = matrix(session, copy, 0, 3, 5);
+    return letter(
+        session,
+        3,
+        parameters,
+        (n, abi, q, c) -> {
+          MemorySegment step = n.step();
+          step.set(ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "copy"), n.matrix(half));
+          return abi.applyStep(
+              q,
+              step,
+              n.matrix(parameters.matrix()),
+              n.matrix(g),
+              MemorySegment.NULL,
+              MemorySegment.NULL,
+              c);
+        });
+  }
+
+  private void products(Rig.Session session) {
+    line(
+        "multiply a, b, c",
+        t -> {
+          DeviceMatrix a = matrix(session, t, 2, 3, 4);
+          DeviceMatrix b = matrix(session, t, 1, 4, 5);
+          Operand out = operand(session, t, 0, 3, 5);
+          return letter(
+              session,
+              8,
+              out,
+              (n, abi, q, c) ->
+                  abi.multiply(q, 1, 1, n.batch(a), 0, n.batch(b), 0, 0, n.batch(out.matrix()), c));
+        });
+    BiFunction<Boolean, DType, String> pass =
+        (backward, t) -> {
+          DeviceMatrix second = matrix(session, t, 1, 3, 5);
+          DeviceMatrix bias = matrix(session, t, 1, 1, 5);
+          Operand out = operand(session, t, backward ? 3 : 2, 3, 5);
+          return letter(
+              session,
+              3,
+              out,
+              (n, abi, q, c) ->
+                  backward
+                      ? abi.biasActivateBackward(
+                          q, 1, n.batch(second), n.batch(out.matrix()), n.batch(bias), Abi.RELU, c)
+                      : abi.biasActivate(q, 1, n.batch(out.matrix()), n.batch(bias), Abi.RELU, c));
+        };
+    line("bias h", t -> pass.apply(false, t));
+    line("bias backward d", t -> pass.apply(true, t));
+    line(
+        "softmax logits",
+        t -> {
+          DeviceMatrix logits = matrix(session, t, 1, 3, 4);
+          DeviceMatrix labels = matrix(session, DType.I32, 0, 1, 3);
+          Operand correct = operand(session, DType.I32, 0, 1, 1);
+          return letter(
+              session,
+              3,
+              correct,
+              (n, abi, q, c) ->
+                  abi.softmaxCrossEntropy(
+                      q,
+                      1,
+                      n.batch(logits),
+                      n.matrix(labels),
+                      MemorySegment.NULL,
+                      MemorySegment.NULL,
+                      n.matrix(correct.matrix()),
+                      c));
+        });
+  }
+}

@@ -1,0 +1,396 @@
+package dev.kith.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Supplier;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * The family product: products within their bound, the model passes bit for bit, on every tier,
+ * thread count and cut.
+ */
+class ProductTest {
+  private static final List<DType> TYPES = List.of(DType.F32, DType.F64);
+  static final List<Contract.Case> PRODUCTS = productCases();
+  private static final List<Contract.Case> PASSES = passCases();
+  private static final List<Contract.Case> SOFTMAX = softmaxCases();
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void productsStayWithinTheBound(Rig rig) {
+    Contract.run(rig, PRODUCTS);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void biasAndActivation(Rig rig) {
+    Contract.run(rig, PASSES);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void softmaxCrossEntropy(Rig rig) {
+    Contract.run(rig, SOFTMAX);
+  }
+
+  private static double[][][] sample(
+      Samples.Kind kind, DType t, int batches, int rows, int cols, long seed) {
+    double[][][] all = new double[batches][][];
+    for (int b = 0; b < batches; b++) {
+      all[b] = Samples.matrix(kind, t, rows, cols, seed * 100 + b);
+    }
+    return all;
+  }
+
+  private static double[][][] copy(double[][][] a) {
+    return Arrays.stream(a)
+        .map(m -> Arrays.stream(m).map(double[]::clone).toArray(double[][]::new))
+        .toArray(double[][][]::new);
+  }
+
+  // ---- products
+
+  private static List<Contract.Case> productCases() {
+    int[][] shapes = {
+      {1, 1, 1},
+      {0, 3, 4},
+      {3, 0, 4},
+      {3, 4, 0},
+      {1, 33, 17},
+      {5, 1, 31},
+      {7, 9, 1},
+      {16, 16, 16},
+      {31, 33, 65},
+      {32, 10, 784},
+      {129, 65, 33},
+      {64, 100, 257}
+    };
+    double[][] factors = {{1, 0}, {0.75, 1}, {-1.0 / 3, 0.5}};
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 40_000;
+    for (DType t : TYPES) {
+      for (int[] s : shapes) {
+        for (int flags = 0; flags < 4; flags++) {
+          double[] f = factors[(int) (seed % factors.length)];
+          int batches = 1 + (int) (seed % 3);
+          cases.add(product(t, batches, s, (flags & 1) != 0, (flags & 2) != 0, f[0], f[1], seed++));
+        }
+      }
+      cases.add(product(t, 1, new int[] {283, 531, 111}, false, true, 1, 1, seed++));
+      cases.add(product(t, 1, new int[] {251, 123, 311}, true, false, 1, 0, seed++));
+      cases.add(product(t, 2, new int[] {5, 7, 5003}, false, false, 0.5, 0, seed++));
+      cases.add(product(t, 0, new int[] {3, 3, 3}, false, false, 1, 0, seed++));
+    }
+    return cases;
+  }
+
+  private static double[] column(double[][] m, int c) {
+    return Arrays.stream(m).mapToDouble(row -> row[c]).toArray();
+  }
+
+  private static Contract.Case product(
+      DType t,
+      int batches,
+      int[] shape,
+      boolean ta,
+      boolean tb,
+      double alpha,
+      double beta,
+      long seed) {
+    int m = shape[0];
+    int n = shape[1];
+    int k = shape[2];
+    Samples.Kind kind = Samples.Kind.WIDE;
+    Supplier<double[][][]> a =
+        Contract.once(() -> sample(kind, t, batches, ta ? k : m, ta ? m : k, seed));
+    Supplier<double[][][]> b =
+        Contract.once(() -> sample(kind, t, batches, tb ? n : k, tb ? k : n, seed + 500_000));
+    // With beta = 0 the result must not even read c.
+    Supplier<double[][][]> c =
+        Contract.once(
+            () -> {
+              double[][][] start = sample(kind, t, batches, m, n, seed + 600_000);
+              for (double[][] matrix : start) {
+                for (double[] row : matrix) {
+                  if (beta == 0) {
+                    Arrays.fill(row, Double.NaN);
+                  }
+                }
+              }
+              return start;
+            });
+    Supplier<OracleProduct.Bounded[][][]> expected =
+        Contract.once(
+            () -> {
+              OracleProduct.Bounded[][][] all = new OracleProduct.Bounded[batches][m][n];
+              for (int x = 0; x < batches; x++) {
+                for (int i = 0; i < m; i++) {
+                  for (int j = 0; j < n; j++) {
+                    double[] row = ta ? column(a.get()[x], i) : a.get()[x][i];
+                    double[] col = tb ? b.get()[x][j] : column(b.get()[x], j);
+                    all[x][i][j] =
+                        OracleProduct.product(
+                            Arithmetic.of(t), alpha, row, col, beta, c.get()[x][i][j]);
+                  }
+                }
+              }
+              return all;
+            });
+    Map<String, double[][][]> bits = new HashMap<>();
+    return new Contract.Case(
+        "%d products %s%s x %s%s of %s, m n k = %s, alpha %s, beta %s, seed %d"
+            .formatted(
+                batches,
+                "a",
+                ta ? "^T" : "",
+                "b",
+                tb ? "^T" : "",
+                t,
+                Arrays.toString(shape),
+                alpha,
+                beta,
+                seed),
+        session -> {
+          int gap = (int) (seed % 4);
+          BatchOperand left =
+              new BatchOperand(session, t, a.get(), ta ? k : m, ta ? m : k, gap, gap, 2 * gap);
+          BatchOperand right =
+              new BatchOperand(session, t, b.get(), tb ? n : k, tb ? k : n, 1, gap % 2, gap);
+          BatchOperand out = new BatchOperand(session, t, c.get(), m, n, 3, gap, 1);
+          Product.multiply(batches, alpha, left.batch(), ta, right.batch(), tb, beta, out.batch());
+          double[][][] actual = out.values(batches);
+          for (int x = 0; x < batches; x++) {
+            for (int i = 0; i < m; i++) {
+              for (int j = 0; j < n; j++) {
+                OracleProduct.Bounded want = expected.get()[x][i][j];
+                if (!want.holds(actual[x][i][j])) {
+                  fail("c_%d(%d, %d) = %s, not %s".formatted(x, i, j, actual[x][i][j], want));
+                }
+              }
+            }
+          }
+          out.expect(actual);
+          // On one tier the bits depend neither on threads nor on cuts.
+          double[][][] first = bits.putIfAbsent(session.tier() + Product.blas(), actual);
+          if (first != null) {
+            out.expect(first);
+          }
+        });
+  }
+
+  // ---- passes
+
+  private static List<Contract.Case> passCases() {
+    int[][] shapes = {
+      {1, 0, 5},
+      {1, 3, 0},
+      {1, 1, 1},
+      {2, 3, 31},
+      {3, 32, 33},
+      {1, 33, 128},
+      {2, 5, 1025},
+      {1, 700, 129}
+    };
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 50_000;
+    for (DType t : TYPES) {
+      for (int[] s : shapes) {
+        for (boolean relu : new boolean[] {false, true}) {
+          cases.add(forward(t, s[0], s[1], s[2], relu, seed++));
+          cases.add(backward(t, s[0], s[1], s[2], relu, seed++));
+        }
+      }
+    }
+    return cases;
+  }
+
+  private static Contract.Case forward(
+      DType t, int batches, int rows, int cols, boolean relu, long seed) {
+    Supplier<double[][][]> h =
+        Contract.once(() -> sample(Samples.Kind.SPECIAL, t, batches, rows, cols, seed));
+    Supplier<double[][][]> bias =
+        Contract.once(() -> sample(Samples.Kind.SPECIAL, t, batches, 1, cols, seed + 500_000));
+    Supplier<double[][][]> expected =
+        Contract.once(
+            () -> {
+              double[][][] all = copy(h.get());
+              for (int b = 0; b < batches; b++) {
+                OracleProduct.biasActivate(Arithmetic.of(t), all[b], bias.get()[b][0], relu);
+              }
+              return all;
+            });
+    return new Contract.Case(
+        "bias %s of %d x %d x %d %s, seed %d"
+            .formatted(relu ? "and relu" : "only", batches, rows, cols, t, seed),
+        session -> {
+          BatchOperand out = new BatchOperand(session, t, h.get(), rows, cols, 1, 3, 2);
+          BatchOperand second = new BatchOperand(session, t, bias.get(), 1, cols, 3, 0, 5);
+          Product.biasActivate(batches, out.batch(), second.batch(), relu);
+          out.expect(expected.get());
+          second.expect(bias.get());
+        });
+  }
+
+  private static Contract.Case backward(
+      DType t, int batches, int rows, int cols, boolean relu, long seed) {
+    Supplier<double[][][]> h =
+        Contract.once(() -> sample(Samples.Kind.SPECIAL, t, batches, rows, cols, seed));
+    Supplier<double[][][]> d =
+        Contract.once(() -> sample(Samples.Kind.WIDE, t, batches, rows, cols, seed + 500_000));
+    Supplier<double[][][]> masked = Contract.once(() -> copy(d.get()));
+    Supplier<double[][][]> gradient =
+        Contract.once(
+            () -> {
+              double[][][] all = new double[batches][1][];
+              for (int b = 0; b < batches; b++) {
+                all[b][0] =
+                    OracleProduct.biasActivateBackward(
+                        Arithmetic.of(t), h.get()[b], masked.get()[b], cols, relu);
+              }
+              return all;
+            });
+    return new Contract.Case(
+        "backward of bias %s of %d x %d x %d %s, seed %d"
+            .formatted(relu ? "and relu" : "only", batches, rows, cols, t, seed),
+        session -> {
+          BatchOperand activated = new BatchOperand(session, t, h.get(), rows, cols, 1, 3, 2);
+          BatchOperand out = new BatchOperand(session, t, d.get(), rows, cols, 2, 1, 2);
+          BatchOperand bias =
+              new BatchOperand(
+                  session,
+                  t,
+                  sample(Samples.Kind.ORDINARY, t, batches, 1, cols, seed),
+                  1,
+                  cols,
+                  3,
+                  0,
+                  5);
+          Product.biasActivateBackward(batches, activated.batch(), out.batch(), bias.batch(), relu);
+          bias.expect(gradient.get());
+          out.expect(masked.get());
+          activated.expect(h.get());
+        });
+  }
+
+  // ---- softmax
+
+  private static List<Contract.Case> softmaxCases() {
+    int[][] shapes = {
+      {1, 1, 1},
+      {1, 0, 3},
+      {2, 5, 2},
+      {3, 32, 10},
+      {1, 33, 31},
+      {2, 7, 33},
+      {1, 3, 1025},
+      {16, 64, 10}
+    };
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 60_000;
+    for (DType t : TYPES) {
+      for (int[] s : shapes) {
+        for (Samples.Kind kind :
+            List.of(Samples.Kind.ORDINARY, Samples.Kind.WIDE, Samples.Kind.INTEGERS)) {
+          cases.add(softmax(t, s[0], s[1], s[2], kind, seed++));
+        }
+      }
+    }
+    return cases;
+  }
+
+  private static Contract.Case softmax(
+      DType t, int batches, int rows, int classes, Samples.Kind kind, long seed) {
+    Supplier<double[][][]> z = Contract.once(() -> sample(kind, t, batches, rows, classes, seed));
+    double[][] labels = new double[batches][rows];
+    for (int b = 0; b < batches; b++) {
+      for (int r = 0; r < rows; r++) {
+        labels[b][r] = Samples.random(seed).below((long) b * rows + r, classes);
+      }
+    }
+    Supplier<OracleProduct.Bounded[][][]> gradients =
+        Contract.once(
+            () -> {
+              OracleProduct.Bounded[][][] all = new OracleProduct.Bounded[batches][rows][classes];
+              for (int b = 0; b < batches; b++) {
+                for (int r = 0; r < rows; r++) {
+                  for (int c = 0; c < classes; c++) {
+                    all[b][r][c] =
+                        OracleProduct.gradient(
+                            Arithmetic.of(t), z.get()[b][r], (int) labels[b][r], c, rows);
+                  }
+                }
+              }
+              return all;
+            });
+    Supplier<OracleProduct.Bounded[]> losses =
+        Contract.once(
+            () -> {
+              OracleProduct.Bounded[] all = new OracleProduct.Bounded[batches];
+              for (int b = 0; b < batches; b++) {
+                all[b] = OracleProduct.meanLoss(Arithmetic.of(t), z.get()[b], labels[b]);
+              }
+              return all;
+            });
+    Map<String, double[][][]> bits = new HashMap<>();
+    return new Contract.Case(
+        "softmax of %d x %d x %d %s %s, seed %d".formatted(batches, rows, classes, t, kind, seed),
+        session -> {
+          BatchOperand logits = new BatchOperand(session, t, z.get(), rows, classes, 1, 3, 2);
+          boolean inPlace = session.cut();
+          BatchOperand gradient =
+              inPlace ? logits : new BatchOperand(session, t, z.get(), rows, classes, 2, 1, 0);
+          DeviceMatrix l = session.matrix(DType.I32, labels, rows);
+          Operand loss = session.operand(DType.F64, new double[1][batches], batches);
+          Operand correct = session.operand(DType.I32, new double[1][batches], batches);
+          Product.softmaxCrossEntropy(
+              batches,
+              logits.batch(),
+              l,
+              Optional.of(gradient.batch()),
+              Optional.of(loss.matrix()),
+              Optional.of(correct.matrix()));
+          double[][][] actual = gradient.values(batches);
+          for (int b = 0; b < batches; b++) {
+            for (int r = 0; r < rows; r++) {
+              for (int c = 0; c < classes; c++) {
+                OracleProduct.Bounded want = gradients.get()[b][r][c];
+                if (!want.holds(actual[b][r][c])) {
+                  fail(
+                      "gradient_%d(%d, %d) = %s, not %s".formatted(b, r, c, actual[b][r][c], want));
+                }
+              }
+            }
+            double mean = loss.values()[0][b];
+            assertTrue(losses.get()[b].holds(mean), "loss " + b + " = " + mean);
+          }
+          correct.expect(hits(z.get(), labels));
+          // exp and log are the library's own: equal bits on every tier.
+          double[][][] first = bits.putIfAbsent("gradient", actual);
+          gradient.expect(first == null ? actual : first);
+          double[][][] before = bits.putIfAbsent("loss", new double[][][] {loss.values()});
+          if (before != null) {
+            loss.expect(before[0]);
+          }
+        });
+  }
+
+  private static double[] hits(double[][][] z, double[][] labels) {
+    double[] hits = new double[z.length];
+    for (int b = 0; b < z.length; b++) {
+      for (int r = 0; r < z[b].length; r++) {
+        hits[b] += OracleProduct.argmax(z[b][r]) == labels[b][r] ? 1 : 0;
+      }
+    }
+    return hits;
+  }
+}
