@@ -285,19 +285,8 @@ public final class Abi {
   private MethodHandle bind(String symbol, MemoryLayout returned, MemoryLayout... arguments) {
     Optional<MemorySegment> address = library.find(symbol);
     if (address.isEmpty()) {
-      UnsatisfiedLinkError missing =
-          new UnsatisfiedLinkError(
-              path + " has no symbol " + symbol + ": it is no library of Kith, or a broken build");
-      if (symbol.equals("kith_abi_version")) {
-        throw missing;
-      }
-      java.lang.invoke.MethodType type = FunctionDescriptor.of(returned, arguments).toMethodType();
-      return java.lang.invoke.MethodHandles.dropArguments(
-          java.lang.invoke.MethodHandles.throwException(
-                  type.returnType(), UnsatisfiedLinkError.class)
-              .bindTo(missing),
-          0,
-          type.parameterList());
+      throw new UnsatisfiedLinkError(
+          path + " has no symbol " + symbol + ": it is no library of Kith, or a broken build");
     }
     return Linker.nativeLinker()
         .downcallHandle(address.get(), FunctionDescriptor.of(returned, arguments));
@@ -313,14 +302,22 @@ public final class Abi {
   static void checkVersion(int found, String path) {
     int major = found >>> 16;
     int minor = found & 0xffff;
-    if (major == MAJOR && minor >= MINOR) {
-      return;
+    if (major != MAJOR || minor < MINOR) {
+      throw new UnsatisfiedLinkError(mismatch(major, minor, MAJOR, MINOR, path));
     }
-    boolean libraryIsOlder = major <= MAJOR;
-    throw new UnsatisfiedLinkError(
-        "%s implements version %d.%d of the ABI and this jar needs %d.%d or a later %d.x: upgrade the %s"
-            .formatted(
-                path, major, minor, MAJOR, MINOR, MAJOR, libraryIsOlder ? "library" : "jar"));
+  }
+
+  /** What to say about a library of one version when another is needed. */
+  static String mismatch(int major, int minor, int neededMajor, int neededMinor, String path) {
+    return "%s implements version %d.%d of the ABI and this jar needs %d.%d or a later %d.x: upgrade the %s"
+        .formatted(
+            path,
+            major,
+            minor,
+            neededMajor,
+            neededMinor,
+            neededMajor,
+            major <= neededMajor ? "library" : "jar");
   }
 
   /**

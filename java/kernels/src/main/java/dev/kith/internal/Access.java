@@ -3,6 +3,7 @@ package dev.kith.internal;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
+import java.util.Optional;
 
 /**
  * How the packages of this module reach behind the public classes of {@code dev.kith.device}.
@@ -31,6 +32,17 @@ public abstract class Access {
    */
   public static Window window(DeviceMatrix matrix) {
     return instance.windowOf(matrix);
+  }
+
+  /**
+   * Behind a matrix that may be absent. Operations are short: an Optional on their way would cost
+   * as much as the checks.
+   *
+   * @param matrix a matrix, if there is one
+   * @return its window, or null
+   */
+  public static Window windowOrNull(Optional<DeviceMatrix> matrix) {
+    return matrix.isPresent() ? window(matrix.get()) : null;
   }
 
   /**

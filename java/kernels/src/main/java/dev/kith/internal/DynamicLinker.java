@@ -27,14 +27,16 @@ final class DynamicLinker {
     try {
       return SymbolLookup.libraryLookup(library, Arena.global());
     } catch (IllegalArgumentException e) {
-      UnsatisfiedLinkError error = new UnsatisfiedLinkError(explain(library));
+      UnsatisfiedLinkError error =
+          new UnsatisfiedLinkError(
+              explain(library, complaint(library).orElse("the dynamic linker cannot open it")));
       error.initCause(e);
       throw error;
     }
   }
 
-  private static String explain(Path library) {
-    String text = complaint(library).orElse("the dynamic linker cannot open it");
+  /** The dynamic linker speaks of segments where a folder refuses execution. */
+  static String explain(Path library, String text) {
     if (text.contains("failed to map segment")) {
       return "the file system of " + library.getParent() + " is mounted noexec (" + text + ")";
     }

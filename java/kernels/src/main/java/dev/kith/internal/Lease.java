@@ -50,6 +50,8 @@ public abstract class Lease {
    * @param borrower the operation, for messages
    * @throws IllegalStateException if it is closed
    */
+  @SuppressWarnings(
+      "ReferenceEquality") // An equal text that is another object may be stored again.
   public final void acquire(String borrower) {
     int seen = uses;
     while (true) {
@@ -58,7 +60,9 @@ public abstract class Lease {
       }
       int witness = (int) USES.compareAndExchange(this, seen, seen + 1);
       if (witness == seen) {
-        operation = borrower;
+        if (operation != borrower) { // A plain store of a reference costs more than this read.
+          operation = borrower;
+        }
         return;
       }
       seen = witness;

@@ -3,7 +3,6 @@ package dev.kith.internal;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.lang.foreign.SymbolLookup;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
@@ -51,6 +50,20 @@ public final class LibraryLoader {
    * @throws UnsatisfiedLinkError with every attempt and the remedy
    */
   public Abi load() {
+    try {
+      return find();
+    } catch (IllegalCallerException e) {
+      Module module = LibraryLoader.class.getModule();
+      UnsatisfiedLinkError error =
+          new UnsatisfiedLinkError(
+              "the JVM denies native access: start it with --enable-native-access="
+                  + (module.isNamed() ? module.getName() : "ALL-UNNAMED"));
+      error.initCause(e);
+      throw error;
+    }
+  }
+
+  private Abi find() {
     Optional<String> property = Optional.ofNullable(properties.apply("dev.kith.library"));
     if (property.isPresent()) {
       return named("the property dev.kith.library", property.get());
@@ -160,19 +173,6 @@ public final class LibraryLoader {
 
   /** Loads one file. */
   private static Abi open(Path library) {
-    try {
-      SymbolLookup lookup = DynamicLinker.open(library);
-      return new Abi(lookup, library.toString());
-    } catch (IllegalCallerException e) {
-      String module =
-          LibraryLoader.class.getModule().isNamed()
-              ? LibraryLoader.class.getModule().getName()
-              : "ALL-UNNAMED";
-      UnsatisfiedLinkError error =
-          new UnsatisfiedLinkError(
-              "the JVM denies native access: start it with --enable-native-access=" + module);
-      error.initCause(e);
-      throw error;
-    }
+    return new Abi(DynamicLinker.open(library), library.toString());
   }
 }

@@ -88,19 +88,18 @@ public final class NativeDevice {
     }
   }
 
+  /** The nearest caller outside of this library. */
   private static String creationSite() {
     return StackWalker.getInstance()
-        .walk(
-            frames ->
-                frames
-                    .filter(
-                        frame ->
-                            !frame.getClassName().startsWith("dev.kith.internal.")
-                                && !frame.getClassName().startsWith("dev.kith.device.Device")
-                                && !frame.getClassName().startsWith("dev.kith.kernel."))
-                    .findFirst())
+        .walk(frames -> frames.filter(frame -> !isOurs(frame.getClassName())).findFirst())
         .map(frame -> frame.toStackTraceElement().toString())
         .orElse("an unknown place");
+  }
+
+  private static boolean isOurs(String className) {
+    return className.startsWith("dev.kith.internal.")
+        || className.startsWith("dev.kith.kernel.")
+        || className.equals("dev.kith.device.DeviceMatrix");
   }
 
   /**

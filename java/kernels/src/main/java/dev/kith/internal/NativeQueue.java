@@ -160,15 +160,15 @@ public final class NativeQueue {
   /**
    * Borrows a window that may be absent.
    *
-   * @param window the window
+   * @param window the window, or null
    * @return its kith_matrix, or NULL
    */
-  public MemorySegment useOptional(Optional<Window> window) {
-    if (window.isEmpty()) {
+  public MemorySegment useOrNull(Window window) {
+    if (window == null) {
       return MemorySegment.NULL;
     }
-    use(window.get());
-    return window.get().descriptor();
+    use(window);
+    return window.descriptor();
   }
 
   private void retain(Window window, MemorySegment foreign) {

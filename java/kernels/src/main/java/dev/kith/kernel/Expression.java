@@ -3,7 +3,7 @@ package dev.kith.kernel;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.internal.Abi;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -20,16 +20,15 @@ import java.util.Optional;
  * not keep them open.
  */
 public final class Expression {
-  private final List<Term> inner;
-  private final List<Term> outer;
+  private static final Term[] NONE = {};
+
+  private final Term[] inner;
+  private final Term[] outer;
   private final Optional<DType> messageType;
   private final Optional<DeviceMatrix> halo;
 
   private Expression(
-      List<Term> inner,
-      List<Term> outer,
-      Optional<DType> messageType,
-      Optional<DeviceMatrix> halo) {
+      Term[] inner, Term[] outer, Optional<DType> messageType, Optional<DeviceMatrix> halo) {
     this.inner = inner;
     this.outer = outer;
     this.messageType = messageType;
@@ -37,7 +36,7 @@ public final class Expression {
   }
 
   private static Expression empty() {
-    return new Expression(List.of(), List.of(), Optional.empty(), Optional.empty());
+    return new Expression(NONE, NONE, Optional.empty(), Optional.empty());
   }
 
   /**
@@ -188,8 +187,8 @@ public final class Expression {
     return new Expression(inner, appended(outer, "outer", term), messageType, halo);
   }
 
-  private static List<Term> appended(List<Term> terms, String kind, Term term) {
-    if (terms.size() == Abi.MAX_TERMS) {
+  private static Term[] appended(Term[] terms, String kind, Term term) {
+    if (terms.length == Abi.MAX_TERMS) {
       throw new IllegalArgumentException(
           "an expression takes at most "
               + Abi.MAX_TERMS
@@ -197,9 +196,19 @@ public final class Expression {
               + kind
               + " terms; form a part of the sum with Mixing.combine first");
     }
-    List<Term> longer = new ArrayList<>(terms);
-    longer.add(term);
-    return List.copyOf(longer);
+    Term[] longer = Arrays.copyOf(terms, terms.length + 1);
+    longer[terms.length] = term;
+    return longer;
+  }
+
+  /** The inner terms; not to be changed. */
+  Term[] inner() {
+    return inner;
+  }
+
+  /** The outer terms; not to be changed. */
+  Term[] outer() {
+    return outer;
   }
 
   /**
@@ -208,7 +217,7 @@ public final class Expression {
    * @return an immutable list of at most four
    */
   public List<Term> innerTerms() {
-    return inner;
+    return List.of(inner);
   }
 
   /**
@@ -217,7 +226,7 @@ public final class Expression {
    * @return an immutable list of at most four
    */
   public List<Term> outerTerms() {
-    return outer;
+    return List.of(outer);
   }
 
   /**

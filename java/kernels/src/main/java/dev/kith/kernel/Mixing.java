@@ -8,8 +8,7 @@ import dev.kith.internal.NativeQueue;
 import dev.kith.internal.Window;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.List;
-import java.util.Optional;
+import java.util.Objects;
 
 /**
  * The family {@code mixing}: one fused kernel that reads and writes each parameter once,
@@ -47,7 +46,7 @@ public final class Mixing {
    *     there is no halo
    */
   public static void mix(MixingWeights w, Expression e, DeviceMatrix y) {
-    run("mix", Optional.of(w), e, y, Optional.empty());
+    run("mix", Objects.requireNonNull(w, "w"), e, Access.window(y), null);
   }
 
   /**
@@ -63,7 +62,7 @@ public final class Mixing {
    *     cleared
    */
   public static void mix(MixingWeights w, Expression e, DeviceMatrix y, DeviceMatrix flags) {
-    run("mix", Optional.of(w), e, y, Optional.of(flags));
+    run("mix", Objects.requireNonNull(w, "w"), e, Access.window(y), Access.window(flags));
   }
 
   /**
@@ -74,7 +73,7 @@ public final class Mixing {
    * @param y the result, F32 or F64; may be any of the terms
    */
   public static void combine(Expression e, DeviceMatrix y) {
-    run("combine", Optional.empty(), e, y, Optional.empty());
+    run("combine", null, e, Access.window(y), null);
   }
 
   /**
@@ -87,37 +86,32 @@ public final class Mixing {
    *     of y is not
    */
   public static void combine(Expression e, DeviceMatrix y, DeviceMatrix flags) {
-    run("combine", Optional.empty(), e, y, Optional.of(flags));
+    run("combine", null, e, Access.window(y), Access.window(flags));
   }
 
+  /** The mixing matrix is null for the identity, flags and halo where there are none. */
   private static void run(
-      String name,
-      Optional<MixingWeights> weights,
-      Expression e,
-      DeviceMatrix result,
-      Optional<DeviceMatrix> flagMatrix) {
-    Window y = Access.window(result);
-    Optional<Window> flags = flagMatrix.map(Access::window);
-    Optional<Window> halo = e.halo().map(Access::window);
-    DType message = e.messageType().orElse(y.dtype());
+      String name, MixingWeights weights, Expression e, Window y, Window flags) {
+    Window halo = Access.windowOrNull(e.halo());
+    DType message = e.messageType().isPresent() ? e.messageType().get() : y.dtype();
     check(name, weights, e, y, flags, halo, message);
     NativeQueue q = y.queue();
     int mark = q.begin(name);
     try {
       q.use(y);
       MemorySegment w = MemorySegment.NULL;
-      if (weights.isPresent()) {
-        q.use(weights.get().behind());
-        w = weights.get().behind().handle();
+      if (weights != null) {
+        q.use(weights.behind());
+        w = weights.behind().handle();
       }
       MemorySegment x = q.expression();
-      x.set(ValueLayout.JAVA_INT, INNER_COUNT, e.innerTerms().size());
-      x.set(ValueLayout.JAVA_INT, OUTER_COUNT, e.outerTerms().size());
+      x.set(ValueLayout.JAVA_INT, INNER_COUNT, e.inner().length);
+      x.set(ValueLayout.JAVA_INT, OUTER_COUNT, e.outer().length);
       x.set(ValueLayout.JAVA_INT, MESSAGE_DTYPE, Abi.number(message));
-      use(q, x, INNER, e.innerTerms());
-      use(q, x, OUTER, e.outerTerms());
-      x.set(ValueLayout.ADDRESS, HALO, q.useOptional(halo));
-      MemorySegment f = q.useOptional(flags);
+      use(q, x, INNER, e.inner());
+      use(q, x, OUTER, e.outer());
+      x.set(ValueLayout.ADDRESS, HALO, q.useOrNull(halo));
+      MemorySegment f = q.useOrNull(flags);
       int status;
       do {
         status = q.abi().mix(q.handle(), w, x, y.descriptor(), f, q.call());
@@ -128,74 +122,80 @@ public final class Mixing {
     }
   }
 
-  private static void use(NativeQueue q, MemorySegment x, long base, List<Term> terms) {
-    for (int k = 0; k < terms.size(); k++) {
-      Term term = terms.get(k);
-      long at = base + k * TERM_BYTES;
+  private static void use(NativeQueue q, MemorySegment x, long base, Term[] terms) {
+    long at = base;
+    for (Term term : terms) {
       q.use(term.window());
       x.set(ValueLayout.ADDRESS, at + TERM_MATRIX, term.window().descriptor());
-      x.set(ValueLayout.ADDRESS, at + TERM_ROWS, q.useOptional(term.rowWindow()));
+      x.set(ValueLayout.ADDRESS, at + TERM_ROWS, q.useOrNull(term.rowWindow()));
       x.set(ValueLayout.JAVA_DOUBLE, at + TERM_COEFFICIENT, term.coefficient());
+      at += TERM_BYTES;
     }
   }
 
   private static void check(
       String name,
-      Optional<MixingWeights> weights,
+      MixingWeights weights,
       Expression e,
       Window y,
-      Optional<Window> flags,
-      Optional<Window> halo,
+      Window flags,
+      Window halo,
       DType message) {
     Arguments.computed(name, "y", y);
-    List<Term> inner = e.innerTerms();
-    boolean inPlace = weights.isEmpty() || (weights.get().isPairwise() && halo.isEmpty());
-    long nodes = inner.isEmpty() ? 0 : inner.getFirst().window().rows();
-    for (int k = 0; k < inner.size(); k++) {
-      Window z = inner.get(k).window();
-      checkTerm(name, "an inner term", inner.get(k), y);
-      if (z.rows() != nodes) {
-        throw new IllegalArgumentException(
-            name
-                + ": inner terms have "
-                + nodes
-                + " and "
-                + z.rows()
-                + " rows; they must have as many");
-      }
-      if (inPlace) {
-        Arguments.disjointOrSame(name, "y", y, "an inner term", z);
-      } else {
-        Arguments.disjoint(name, "y", y, "an inner term", z);
-      }
+    long nodes = e.inner().length == 0 ? 0 : e.inner()[0].window().rows();
+    boolean inPlace = weights == null || (weights.isPairwise() && halo == null);
+    for (Term term : e.inner()) {
+      checkInner(name, term, y, nodes, inPlace);
     }
-    List<Term> outer = e.outerTerms();
-    for (int k = 0; k < outer.size(); k++) {
-      Window u = outer.get(k).window();
-      checkTerm(name, "an outer term", outer.get(k), y);
-      if (u.rows() != y.rows()) {
-        throw new IllegalArgumentException(
-            name + ": an outer term is " + u + " and y is " + y + "; they must have as many rows");
-      }
-      Arguments.disjointOrSame(name, "y", y, "an outer term", u);
+    for (Term term : e.outer()) {
+      checkOuter(name, term, y);
     }
-    if (weights.isPresent()) {
-      checkWeights(name, weights.get(), inner, nodes, y, halo);
-    } else {
+    if (weights == null) {
       checkIdentity(name, e, nodes, y, halo);
+    } else {
+      checkWeights(name, weights, e, nodes, y, halo);
     }
-    if (halo.isPresent()) {
-      checkHalo(name, halo.get(), y, message);
+    if (halo != null) {
+      checkHalo(name, halo, y, message);
     }
-    if (message.computeType() == DType.F64 && y.dtype() != DType.F64) {
+    if (message == DType.F64 && y.dtype() != DType.F64) {
       throw new IllegalArgumentException(
           name + ": messages of F64 are wider than y, which is " + y);
     }
-    if (flags.isPresent()) {
-      Arguments.flags(name, flags.get(), Math.max(nodes, y.rows()));
-      Arguments.sameDevice(name, "flags", flags.get(), "y", y);
-      Arguments.disjoint(name, "flags", flags.get(), "y", y);
+    if (flags != null) {
+      Arguments.flags(name, flags, Math.max(nodes, y.rows()));
+      Arguments.sameDevice(name, "flags", flags, "y", y);
+      Arguments.disjoint(name, "flags", flags, "y", y);
     }
+  }
+
+  private static void checkInner(String name, Term term, Window y, long nodes, boolean inPlace) {
+    Window z = term.window();
+    checkTerm(name, "an inner term", term, y);
+    if (z.rows() != nodes) {
+      throw new IllegalArgumentException(
+          name
+              + ": inner terms have "
+              + nodes
+              + " and "
+              + z.rows()
+              + " rows; they must have as many");
+    }
+    if (inPlace) {
+      Arguments.disjointOrSame(name, "y", y, "an inner term", z);
+    } else {
+      Arguments.disjoint(name, "y", y, "an inner term", z);
+    }
+  }
+
+  private static void checkOuter(String name, Term term, Window y) {
+    Window u = term.window();
+    checkTerm(name, "an outer term", term, y);
+    if (u.rows() != y.rows()) {
+      throw new IllegalArgumentException(
+          name + ": an outer term is " + u + " and y is " + y + "; they must have as many rows");
+    }
+    Arguments.disjointOrSame(name, "y", y, "an outer term", u);
   }
 
   private static void checkTerm(String name, String kind, Term term, Window y) {
@@ -206,15 +206,16 @@ public final class Mixing {
       throw new IllegalArgumentException(
           name + ": " + kind + " is " + z + ", wider than y, which is " + y);
     }
-    if (term.rowWindow().isPresent()) {
-      Arguments.sameDevice(name, "row coefficients", term.rowWindow().get(), "y", y);
-      Arguments.disjoint(name, "y", y, "row coefficients", term.rowWindow().get());
+    Window rows = term.rowWindow();
+    if (rows != null) {
+      Arguments.sameDevice(name, "row coefficients", rows, "y", y);
+      Arguments.disjoint(name, "y", y, "row coefficients", rows);
     }
   }
 
   private static void checkWeights(
-      String name, MixingWeights w, List<Term> inner, long nodes, Window y, Optional<Window> halo) {
-    if (inner.isEmpty()) {
+      String name, MixingWeights w, Expression e, long nodes, Window y, Window halo) {
+    if (e.inner().length == 0) {
       throw new IllegalArgumentException(
           name + ": the expression has no inner term to apply the mixing matrix to; use combine");
     }
@@ -227,7 +228,7 @@ public final class Mixing {
               + y.device().name());
     }
     w.checkResult(y.rows());
-    long messages = nodes + (halo.isPresent() ? halo.get().rows() : 0);
+    long messages = nodes + (halo == null ? 0 : halo.rows());
     if (w.cols() != messages) {
       throw new IllegalArgumentException(
           "%s: the mixing matrix has %d columns and there are %d messages (%d inner rows%s)"
@@ -236,19 +237,18 @@ public final class Mixing {
                   w.cols(),
                   messages,
                   nodes,
-                  halo.isPresent() ? " and " + halo.get().rows() + " of the halo" : ""));
+                  halo == null ? "" : " and " + halo.rows() + " of the halo"));
     }
   }
 
-  private static void checkIdentity(
-      String name, Expression e, long nodes, Window y, Optional<Window> halo) {
-    if (halo.isPresent()) {
+  private static void checkIdentity(String name, Expression e, long nodes, Window y, Window halo) {
+    if (halo != null) {
       throw new IllegalArgumentException(name + ": without a mixing matrix there is no halo");
     }
-    if (e.innerTerms().isEmpty() && e.outerTerms().isEmpty()) {
+    if (e.inner().length + e.outer().length == 0) {
       throw new IllegalArgumentException(name + ": the expression has no term");
     }
-    if (!e.innerTerms().isEmpty() && nodes != y.rows()) {
+    if (e.inner().length > 0 && nodes != y.rows()) {
       throw new IllegalArgumentException(
           name
               + ": inner terms have "

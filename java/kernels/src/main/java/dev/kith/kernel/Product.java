@@ -205,8 +205,8 @@ public final class Product {
       Optional<DeviceMatrix> correct) {
     String name = "softmaxCrossEntropy";
     Window truth = Access.window(labels);
-    Optional<Window> losses = loss.map(Access::window);
-    Optional<Window> hits = correct.map(Access::window);
+    Window losses = Access.windowOrNull(loss);
+    Window hits = Access.windowOrNull(correct);
     checkBatches(name, batches, logits);
     Arguments.expect(name, "labels", truth, batches, logits.rows(), DType.I32);
     Arguments.sameDevice(name, "labels", truth, "logits", logits.window());
@@ -222,8 +222,8 @@ public final class Product {
       q.use(truth);
       MemorySegment x = use(q, logits, 0);
       MemorySegment y = gradient.isPresent() ? use(q, gradient.get(), 1) : MemorySegment.NULL;
-      MemorySegment l = q.useOptional(losses);
-      MemorySegment c = q.useOptional(hits);
+      MemorySegment l = q.useOrNull(losses);
+      MemorySegment c = q.useOrNull(hits);
       int status;
       do {
         status =
@@ -237,10 +237,10 @@ public final class Product {
   }
 
   private static void checkFigure(
-      String name, String figure, Optional<Window> window, long batches, DType dtype, Window with) {
-    if (window.isPresent()) {
-      Arguments.expect(name, figure, window.get(), 1, batches, dtype);
-      Arguments.sameDevice(name, figure, window.get(), "logits", with);
+      String name, String figure, Window target, long batches, DType dtype, Window logits) {
+    if (target != null) {
+      Arguments.expect(name, figure, target, 1, batches, dtype);
+      Arguments.sameDevice(name, figure, target, "logits", logits);
     }
   }
 

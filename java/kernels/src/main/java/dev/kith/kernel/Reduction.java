@@ -71,7 +71,7 @@ public final class Reduction {
    * @param out F64, 1 x rows of a
    */
   public static void rows(Kind kind, DeviceMatrix a, DeviceMatrix out) {
-    rows(kind, a, Optional.empty(), out);
+    reduceRows(kind, Access.window(a), null, Access.window(out));
   }
 
   /**
@@ -83,14 +83,11 @@ public final class Reduction {
    * @param out F64, 1 x rows of a
    */
   public static void rows(Kind kind, DeviceMatrix a, DeviceMatrix b, DeviceMatrix out) {
-    rows(kind, a, Optional.of(b), out);
+    reduceRows(kind, Access.window(a), Access.window(b), Access.window(out));
   }
 
-  private static void rows(
-      Kind kind, DeviceMatrix aMatrix, Optional<DeviceMatrix> bMatrix, DeviceMatrix outMatrix) {
-    Window a = Access.window(aMatrix);
-    Window out = Access.window(outMatrix);
-    Optional<Window> b = bMatrix.map(Access::window);
+  /** The second matrix is null where there is none, here and below. */
+  private static void reduceRows(Kind kind, Window a, Window b, Window out) {
     checkOperands("rows", kind, a, b);
     checkOutput("rows", a, b, out, 1, a.rows());
     NativeQueue q = out.queue();
@@ -98,7 +95,7 @@ public final class Reduction {
     try {
       q.use(out);
       q.use(a);
-      MemorySegment second = q.useOptional(b);
+      MemorySegment second = q.useOrNull(b);
       int status;
       do {
         status =
@@ -127,7 +124,7 @@ public final class Reduction {
    * @param out F64, rows of a x segments
    */
   public static void segments(Kind kind, DeviceMatrix a, long[] bounds, DeviceMatrix out) {
-    segments(kind, a, Optional.empty(), bounds, out);
+    reduceSegments(kind, Access.window(a), null, bounds, Access.window(out));
   }
 
   /**
@@ -142,18 +139,10 @@ public final class Reduction {
    */
   public static void segments(
       Kind kind, DeviceMatrix a, DeviceMatrix b, long[] bounds, DeviceMatrix out) {
-    segments(kind, a, Optional.of(b), bounds, out);
+    reduceSegments(kind, Access.window(a), Access.window(b), bounds, Access.window(out));
   }
 
-  private static void segments(
-      Kind kind,
-      DeviceMatrix aMatrix,
-      Optional<DeviceMatrix> bMatrix,
-      long[] bounds,
-      DeviceMatrix outMatrix) {
-    Window a = Access.window(aMatrix);
-    Window out = Access.window(outMatrix);
-    Optional<Window> b = bMatrix.map(Access::window);
+  private static void reduceSegments(Kind kind, Window a, Window b, long[] bounds, Window out) {
     checkOperands("segments", kind, a, b);
     checkBounds(bounds, a.cols());
     checkOutput("segments", a, b, out, a.rows(), bounds.length - 1);
@@ -162,7 +151,7 @@ public final class Reduction {
     try (Arena arena = Arena.ofConfined()) {
       q.use(out);
       q.use(a);
-      MemorySegment second = q.useOptional(b);
+      MemorySegment second = q.useOrNull(b);
       MemorySegment limits = arena.allocateFrom(ValueLayout.JAVA_LONG, bounds);
       int status;
       do {
@@ -198,29 +187,25 @@ public final class Reduction {
     }
   }
 
-  private static void checkOperands(String name, Kind kind, Window a, Optional<Window> b) {
+  private static void checkOperands(String name, Kind kind, Window a, Window b) {
     Arguments.floating(name, "a", a);
-    if (kind.isBinary() != b.isPresent()) {
+    if (kind.isBinary() != (b != null)) {
       throw new IllegalArgumentException(
-          name
-              + ": "
-              + kind
-              + (b.isPresent() ? " takes one matrix, not two" : " takes two matrices"));
+          name + ": " + kind + (b == null ? " takes two matrices" : " takes one matrix, not two"));
     }
-    if (b.isPresent()) {
-      Window second = b.get();
-      Arguments.expect(name, "b", second, second.rows() == 1 ? 1 : a.rows(), a.cols(), a.dtype());
-      Arguments.sameDevice(name, "b", second, "a", a);
+    if (b != null) {
+      Arguments.expect(name, "b", b, b.rows() == 1 ? 1 : a.rows(), a.cols(), a.dtype());
+      Arguments.sameDevice(name, "b", b, "a", a);
     }
   }
 
   private static void checkOutput(
-      String name, Window a, Optional<Window> b, Window out, long rows, long cols) {
+      String name, Window a, Window b, Window out, long rows, long cols) {
     Arguments.expect(name, "out", out, rows, cols, DType.F64);
     Arguments.sameDevice(name, "a", a, "out", out);
     Arguments.disjoint(name, "out", out, "a", a);
-    if (b.isPresent()) {
-      Arguments.disjoint(name, "out", out, "b", b.get());
+    if (b != null) {
+      Arguments.disjoint(name, "out", out, "b", b);
     }
   }
 
@@ -231,7 +216,7 @@ public final class Reduction {
    * @param out F64, rows of a x rows of a
    */
   public static void gram(DeviceMatrix a, DeviceMatrix out) {
-    gram(a, Optional.empty(), out);
+    gramOf(Access.window(a), null, Access.window(out));
   }
 
   /**
@@ -242,27 +227,22 @@ public final class Reduction {
    * @param out F64, rows of a x rows of b
    */
   public static void gram(DeviceMatrix a, DeviceMatrix b, DeviceMatrix out) {
-    gram(a, Optional.of(b), out);
+    gramOf(Access.window(a), Access.window(b), Access.window(out));
   }
 
-  private static void gram(
-      DeviceMatrix aMatrix, Optional<DeviceMatrix> bMatrix, DeviceMatrix outMatrix) {
-    Window a = Access.window(aMatrix);
-    Window out = Access.window(outMatrix);
-    Optional<Window> b = bMatrix.map(Access::window);
+  private static void gramOf(Window a, Window b, Window out) {
     Arguments.floating("gram", "a", a);
-    if (b.isPresent()) {
-      Window second = b.get();
-      Arguments.expect("gram", "b", second, second.rows(), a.cols(), a.dtype());
-      Arguments.sameDevice("gram", "b", second, "a", a);
+    if (b != null) {
+      Arguments.expect("gram", "b", b, b.rows(), a.cols(), a.dtype());
+      Arguments.sameDevice("gram", "b", b, "a", a);
     }
-    checkOutput("gram", a, b, out, a.rows(), b.map(Window::rows).orElse(a.rows()));
+    checkOutput("gram", a, b, out, a.rows(), b == null ? a.rows() : b.rows());
     NativeQueue q = out.queue();
     int mark = q.begin("gram");
     try {
       q.use(out);
       q.use(a);
-      MemorySegment second = q.useOptional(b);
+      MemorySegment second = q.useOrNull(b);
       int status;
       do {
         status = q.abi().gram(q.handle(), a.descriptor(), second, out.descriptor(), q.call());
@@ -308,19 +288,19 @@ public final class Reduction {
       Optional<DeviceMatrix> out,
       Optional<DeviceMatrix> distances) {
     Window rows = Access.window(x);
-    Optional<Window> far = remote.map(Access::window);
-    Optional<Window> result = out.map(Access::window);
-    Optional<Window> apart = distances.map(Access::window);
+    Window far = Access.windowOrNull(remote);
+    Window result = Access.windowOrNull(out);
+    Window apart = Access.windowOrNull(distances);
     checkNodes(program, rows, far, result, apart);
-    Window written = result.orElseGet(apart::get);
+    Window written = result == null ? apart : result;
     NativeQueue q = written.queue();
     int mark = q.begin("reduceNodes");
     try (Arena arena = Arena.ofConfined()) {
       q.use(rows);
       MemorySegment code = arena.allocateFrom(ValueLayout.JAVA_INT, program);
-      MemorySegment f = q.useOptional(far);
-      MemorySegment o = q.useOptional(result);
-      MemorySegment d = q.useOptional(apart);
+      MemorySegment f = q.useOrNull(far);
+      MemorySegment o = q.useOrNull(result);
+      MemorySegment d = q.useOrNull(apart);
       int status;
       do {
         status =
@@ -343,54 +323,48 @@ public final class Reduction {
   }
 
   private static void checkNodes(
-      int[] program,
-      Window x,
-      Optional<Window> remote,
-      Optional<Window> out,
-      Optional<Window> distances) {
+      int[] program, Window x, Window remote, Window out, Window distances) {
     Arguments.floating("nodes", "x", x);
-    if (out.isEmpty() && distances.isEmpty()) {
+    if (out == null && distances == null) {
       throw new IllegalArgumentException("nodes: neither out nor distances is given");
     }
     long inputs = x.rows();
-    if (remote.isPresent()) {
-      Window far = remote.get();
-      if (far.dtype() != x.dtype() && far.dtype() != x.dtype().computeType()) {
+    if (remote != null) {
+      if (remote.dtype() != x.dtype() && remote.dtype() != x.dtype().computeType()) {
         throw new IllegalArgumentException(
             "nodes: remote is %s and must be %s or %s"
-                .formatted(far, x.dtype(), x.dtype().computeType()));
+                .formatted(remote, x.dtype(), x.dtype().computeType()));
       }
-      Arguments.sameCols("nodes", "remote", far, "x", x);
-      Arguments.sameDevice("nodes", "remote", far, "x", x);
-      inputs += far.rows();
+      Arguments.sameCols("nodes", "remote", remote, "x", x);
+      Arguments.sameDevice("nodes", "remote", remote, "x", x);
+      inputs += remote.rows();
     }
     long results = checkProgram(program, inputs);
-    long expected = out.map(Window::rows).orElse(1L);
-    if (results != expected || (distances.isPresent() && results != 1)) {
+    long expected = out == null ? 1 : out.rows();
+    if (results != expected || (distances != null && results != 1)) {
       throw new IllegalArgumentException(
           "nodes: the program leaves %d results and out has %d rows%s"
-              .formatted(
-                  results, expected, distances.isPresent() ? "; distances need exactly 1" : ""));
+              .formatted(results, expected, distances == null ? "" : "; distances need exactly 1"));
     }
-    if (out.isPresent()) {
-      checkWritten("out", out.get(), x, remote);
-      Arguments.floating("nodes", "out", out.get());
-      Arguments.sameCols("nodes", "out", out.get(), "x", x);
+    if (out != null) {
+      Arguments.floating("nodes", "out", out);
+      Arguments.sameCols("nodes", "out", out, "x", x);
+      checkWritten("out", out, x, remote);
     }
-    if (distances.isPresent()) {
-      Arguments.expect("nodes", "distances", distances.get(), 1, x.rows(), DType.F64);
-      checkWritten("distances", distances.get(), x, remote);
-      if (out.isPresent()) {
-        Arguments.disjoint("nodes", "distances", distances.get(), "out", out.get());
+    if (distances != null) {
+      Arguments.expect("nodes", "distances", distances, 1, x.rows(), DType.F64);
+      checkWritten("distances", distances, x, remote);
+      if (out != null) {
+        Arguments.disjoint("nodes", "distances", distances, "out", out);
       }
     }
   }
 
-  private static void checkWritten(String name, Window written, Window x, Optional<Window> remote) {
+  private static void checkWritten(String name, Window written, Window x, Window remote) {
     Arguments.sameDevice("nodes", name, written, "x", x);
     Arguments.disjoint("nodes", name, written, "x", x);
-    if (remote.isPresent()) {
-      Arguments.disjoint("nodes", name, written, "remote", remote.get());
+    if (remote != null) {
+      Arguments.disjoint("nodes", name, written, "remote", remote);
     }
   }
 

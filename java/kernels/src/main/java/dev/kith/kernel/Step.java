@@ -23,6 +23,9 @@ public final class Step implements AutoCloseable {
   private static final long STEP_SIZE = Abi.offset(Abi.STEP, "step_size");
   private static final long BIAS1 = Abi.offset(Abi.STEP, "bias1");
   private static final long BIAS2 = Abi.offset(Abi.STEP, "bias2");
+  private static final long ROW_SCALE = Abi.offset(Abi.STEP, "row_scale");
+  private static final long COPY = Abi.offset(Abi.STEP, "copy");
+  private static final long FLAGS = Abi.offset(Abi.STEP, "flags");
 
   private final StepOptions options;
   private final long rows;
@@ -118,7 +121,7 @@ public final class Step implements AutoCloseable {
     Window parametersWindow = Access.window(x);
     Window gradient = Access.window(g);
     checkOperands(parametersWindow, gradient);
-    Optional<Window> scale = clipping.map(c -> c.scales(g));
+    Window scale = clipping.isPresent() ? clipping.get().scales(g) : null;
     NativeQueue q = parametersWindow.queue();
     int mark = q.begin("step");
     try {
@@ -127,9 +130,9 @@ public final class Step implements AutoCloseable {
       long t = count + 1;
       step.set(ValueLayout.JAVA_DOUBLE, BIAS1, parameters.bias1(t));
       step.set(ValueLayout.JAVA_DOUBLE, BIAS2, parameters.bias2(t));
-      step.set(ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "row_scale"), q.useOptional(scale));
-      step.set(ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "copy"), use(q, options.copy()));
-      step.set(ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "flags"), use(q, options.flags()));
+      step.set(ValueLayout.ADDRESS, ROW_SCALE, q.useOrNull(scale));
+      step.set(ValueLayout.ADDRESS, COPY, q.useOrNull(Access.windowOrNull(options.copy())));
+      step.set(ValueLayout.ADDRESS, FLAGS, q.useOrNull(Access.windowOrNull(options.flags())));
       MemorySegment s1 = use(q, state, 0);
       MemorySegment s2 = use(q, state, 1);
       int status;
@@ -159,10 +162,6 @@ public final class Step implements AutoCloseable {
     Window window = Access.window(matrices.get(i));
     q.use(window);
     return window.descriptor();
-  }
-
-  private static MemorySegment use(NativeQueue q, Optional<DeviceMatrix> matrix) {
-    return q.useOptional(matrix.map(Access::window));
   }
 
   private void checkOperands(Window x, Window g) {

@@ -17,28 +17,29 @@ public final class Term {
   private final DeviceMatrix matrix;
   private final Optional<DeviceMatrix> rowCoefficients;
   private final Window window;
-  private final Optional<Window> rowWindow;
+  private final Window rowWindow;
 
   Term(double coefficient, Optional<DeviceMatrix> rowCoefficients, DeviceMatrix matrix) {
     this.coefficient = coefficient;
     this.matrix = Objects.requireNonNull(matrix, "matrix");
     this.rowCoefficients = rowCoefficients;
     window = Access.window(matrix);
-    rowWindow = rowCoefficients.map(Access::window);
+    rowWindow = Access.windowOrNull(rowCoefficients);
     if (!matrix.dtype().isFloating()) {
       throw new IllegalArgumentException(
           "a term cannot be an " + matrix.dtype() + " matrix; terms are floating-point");
     }
-    if (rowWindow.isPresent()) {
-      Window rows = rowWindow.get();
-      if (rows.rows() != 1 || rows.cols() != matrix.rows() || rows.dtype() != DType.F64) {
+    if (rowWindow != null) {
+      if (rowWindow.rows() != 1
+          || rowWindow.cols() != matrix.rows()
+          || rowWindow.dtype() != DType.F64) {
         throw new IllegalArgumentException(
             "row coefficients of a term with "
                 + matrix.rows()
                 + " rows must be 1 x "
                 + matrix.rows()
                 + " F64 and are "
-                + rows);
+                + rowWindow);
       }
     }
   }
@@ -74,7 +75,8 @@ public final class Term {
     return window;
   }
 
-  Optional<Window> rowWindow() {
+  /** The row coefficients, or null. */
+  Window rowWindow() {
     return rowWindow;
   }
 }

@@ -46,17 +46,17 @@ public final class Twin {
     Window first = Access.window((writes.isEmpty() ? reads : writes).getFirst());
     check(reads, first);
     check(writes, first);
-    Optional<Window> end = sink.map(Access::window);
-    if (end.isPresent()) {
-      Arguments.expect("twin", "sink", end.get(), 1, 1, DType.F64);
-      Arguments.sameDevice("twin", "sink", end.get(), "the streams", first);
+    Window end = Access.windowOrNull(sink);
+    if (end != null) {
+      Arguments.expect("twin", "sink", end, 1, 1, DType.F64);
+      Arguments.sameDevice("twin", "sink", end, "the streams", first);
     }
     NativeQueue q = first.queue();
     int mark = q.begin("twin");
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment sources = use(q, arena, reads);
       MemorySegment targets = use(q, arena, writes);
-      MemorySegment result = q.useOptional(end);
+      MemorySegment result = q.useOrNull(end);
       int status;
       do {
         status =

@@ -241,11 +241,11 @@ final class StepCase {
       }
       set(step, "groups", groups.isEmpty() ? MemorySegment.NULL : array);
       step.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.STEP, "group_count"), groups.size());
-      set(step, "row_scale", q.useOptional(factors.map(Access::window)));
-      set(step, "copy", q.useOptional(copy.map(Access::window)));
-      set(step, "flags", q.useOptional(flags.map(Access::window)));
-      MemorySegment first = q.useOptional(s1.map(Access::window));
-      MemorySegment second = q.useOptional(s2.map(Access::window));
+      set(step, "row_scale", q.useOrNull(Access.windowOrNull(factors)));
+      set(step, "copy", q.useOrNull(Access.windowOrNull(copy)));
+      set(step, "flags", q.useOrNull(Access.windowOrNull(flags)));
+      MemorySegment first = q.useOrNull(Access.windowOrNull(s1));
+      MemorySegment second = q.useOrNull(Access.windowOrNull(s2));
       Window parameters = Access.window(x);
       Window gradient = Access.window(g);
       q.use(parameters);

@@ -1,0 +1,12 @@
+/**
+ * Decentralized optimization: graphs and mixing matrices, and what is built on them.
+ *
+ * <p>Nothing here knows a device, a thread or a socket; the arithmetic on parameters is done by
+ * {@code dev.kith.kernels}.
+ */
+module dev.kith.optimizers {
+  requires transitive dev.kith.kernels;
+  requires transitive org.jgrapht.core;
+
+  exports dev.kith.graph;
+}
