@@ -5,8 +5,12 @@
  * {@code dev.kith.kernels}.
  */
 module dev.kith.optimizers {
+  requires transitive jdk.jfr;
   requires transitive dev.kith.kernels;
   requires transitive org.jgrapht.core;
 
   exports dev.kith.graph;
+  exports dev.kith.network;
+  exports dev.kith.optimizer;
+  exports dev.kith.problem;
 }

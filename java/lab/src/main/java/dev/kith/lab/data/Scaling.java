@@ -27,73 +27,87 @@ public enum Scaling {
     return name().toLowerCase(Locale.ROOT);
   }
 
-  /** Scales both parts by constants of the training part. */
+  /**
+   * Scales both parts by constants of the training part.
+   *
+   * @param pixelMaximum the largest grey level where features are pixels of one scale, else 0
+   */
   public ClassificationData.Split apply(
       ClassificationData train, ClassificationData test, float pixelMaximum) {
+    float[] values = values(train);
     int columns = train.features();
-    double[] offset = new double[columns];
-    double[] factor = new double[columns];
-    double[] mean = new double[columns];
-    double[] squares = new double[columns];
-    double[] low = new double[columns];
-    double[] high = new double[columns];
-    Arrays.fill(low, Double.POSITIVE_INFINITY);
-    Arrays.fill(high, Double.NEGATIVE_INFINITY);
-    for (int i = 0; i < train.samples(); i++) {
-      for (int j = 0; j < columns; j++) {
-        double value = train.value(i, j);
-        mean[j] += value;
-        low[j] = Math.min(low[j], value);
-        high[j] = Math.max(high[j], value);
-      }
-    }
     boolean pixels = pixelMaximum > 0;
-    for (int j = 0; j < columns; j++) {
-      mean[j] /= train.samples();
-    }
+    double[] mean = meanOfColumns(values, columns, false, new double[columns]);
+    double[] spread = new double[columns];
+    double[] low = new double[columns];
     if (pixels) {
       Arrays.fill(mean, Arrays.stream(mean).average().orElseThrow());
-      Arrays.fill(low, 0);
-      Arrays.fill(high, pixelMaximum);
     }
-    for (int i = 0; i < train.samples(); i++) {
-      for (int j = 0; j < columns; j++) {
-        double distance = train.value(i, j) - mean[j];
-        squares[j] += distance * distance;
+    if (this == STANDARD) {
+      double[] variance = meanOfColumns(values, columns, true, mean);
+      if (pixels) {
+        Arrays.fill(variance, Arrays.stream(variance).average().orElseThrow());
       }
+      Arrays.setAll(spread, j -> Math.sqrt(variance[j]));
+    } else if (pixels) {
+      Arrays.fill(spread, pixelMaximum);
+    } else {
+      range(values, columns, low, spread);
     }
-    if (pixels) {
-      Arrays.fill(squares, Arrays.stream(squares).average().orElseThrow());
-    }
-    for (int j = 0; j < columns; j++) {
-      double width = high[j] - low[j];
-      double deviation = Math.sqrt(squares[j] / train.samples());
-      offset[j] = this == UNIT ? low[j] : mean[j];
-      factor[j] =
-          switch (this) {
-            case UNIT -> inverse(width, 1);
-            case CENTRED -> inverse(width, 2);
-            case STANDARD -> inverse(deviation, 1);
-          };
-    }
+    double[] offset = this == UNIT ? low : mean;
+    double[] factor = new double[columns];
+    double width = this == CENTRED ? 2 : 1;
+    Arrays.setAll(factor, j -> spread[j] > 0 ? width / spread[j] : 0);
     return new ClassificationData.Split(
-        scaled(train, offset, factor), scaled(test, offset, factor));
+        scaled(train, values, offset, factor), scaled(test, values(test), offset, factor));
   }
 
-  private static double inverse(double width, double numerator) {
-    return width > 0 ? numerator / width : 0;
-  }
-
-  private static ClassificationData scaled(
-      ClassificationData data, double[] offset, double[] factor) {
+  private static float[] values(ClassificationData data) {
     int[] all = new int[data.samples()];
     Arrays.setAll(all, i -> i);
-    float[] values = data.rows(all);
-    for (int i = 0; i < values.length; i++) {
-      int j = i % offset.length;
-      values[i] = (float) ((values[i] - offset[j]) * factor[j]);
+    return data.rows(all);
+  }
+
+  /** Mean of every column of x - centre, or of its square. */
+  private static double[] meanOfColumns(
+      float[] values, int columns, boolean squared, double[] centre) {
+    double[] mean = new double[columns];
+    for (int row = 0; row < values.length; row += columns) {
+      for (int j = 0; j < columns; j++) {
+        double value = values[row + j] - centre[j];
+        mean[j] += squared ? value * value : value;
+      }
     }
-    return ClassificationData.of(
-        data.name(), data.features(), data.classes(), values, data.labels(all));
+    for (int j = 0; j < columns; j++) {
+      mean[j] /= values.length / columns;
+    }
+    return mean;
+  }
+
+  private static void range(float[] values, int columns, double[] low, double[] spread) {
+    Arrays.fill(low, Double.POSITIVE_INFINITY);
+    double[] high = new double[columns];
+    Arrays.fill(high, Double.NEGATIVE_INFINITY);
+    for (int row = 0; row < values.length; row += columns) {
+      for (int j = 0; j < columns; j++) {
+        low[j] = Math.min(low[j], values[row + j]);
+        high[j] = Math.max(high[j], values[row + j]);
+      }
+    }
+    Arrays.setAll(spread, j -> high[j] - low[j]);
+  }
+
+  /** Writes into {@code values}. */
+  private static ClassificationData scaled(
+      ClassificationData data, float[] values, double[] offset, double[] factor) {
+    int columns = data.features();
+    int[] labels = new int[data.samples()];
+    for (int i = 0; i < labels.length; i++) {
+      labels[i] = data.label(i);
+      for (int j = 0; j < columns; j++) {
+        values[i * columns + j] = (float) ((values[i * columns + j] - offset[j]) * factor[j]);
+      }
+    }
+    return ClassificationData.of(data.name(), columns, data.classes(), values, labels);
   }
 }

@@ -1,5 +1,7 @@
 package dev.kith.lab.report;
 
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -9,7 +11,6 @@ import java.util.Locale;
  * where it is logarithmic.
  */
 final class Axis {
-  private static final String[] PREFIXES = {"B", "kB", "MB", "GB", "TB", "PB"};
   private static final String SUPERSCRIPTS =
       "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
 
@@ -29,11 +30,21 @@ final class Axis {
     this.step = step;
   }
 
-  /**
-   * An axis that shows all finite values (all positive ones when logarithmic), with about {@code
-   * wanted} ticks.
-   */
-  static Axis of(Plot.Unit unit, Iterable<double[]> values, int wanted) {
+  /** An axis with ticks at both ends, beyond all finite values (all positive ones when logarithmic). */
+  static Axis rounded(Plot.Unit unit, Iterable<double[]> values) {
+    double[] ends = ends(unit, values);
+    return unit == Plot.Unit.LOGARITHMIC
+        ? logarithmic(ends[0], ends[1])
+        : linear(unit, ends[0], ends[1], true);
+  }
+
+  /** An axis that begins and ends with the values; for what runs to the right. */
+  static Axis exact(Plot.Unit unit, Iterable<double[]> values) {
+    double[] ends = ends(unit, values);
+    return linear(unit, ends[0], ends[1], false);
+  }
+
+  private static double[] ends(Plot.Unit unit, Iterable<double[]> values) {
     boolean log = unit == Plot.Unit.LOGARITHMIC;
     double low = Double.POSITIVE_INFINITY;
     double high = Double.NEGATIVE_INFINITY;
@@ -49,23 +60,23 @@ final class Axis {
       low = log ? 0.1 : 0;
       high = 1;
     }
-    return log ? logarithmic(low, high, wanted) : linear(unit, low, high, wanted);
+    return new double[] {low, high};
   }
 
-  private static Axis linear(Plot.Unit unit, double low, double high, int wanted) {
+  private static Axis linear(Plot.Unit unit, double low, double high, boolean round) {
     if (low == high) {
       low = Math.min(0, low);
       high = high == low ? low + 1 : high;
     }
-    // Zero belongs to the picture when it is near; a curve far above it is not squeezed for its
-    // sake.
+    // Zero belongs to the picture when it is near; a curve far above it is not squeezed for its sake.
     if (low > 0 && low < 0.4 * high) {
       low = 0;
     }
-    double step = niceStep((high - low) / wanted);
-    double first = Math.floor(low / step + 1e-9);
-    double last = Math.ceil(high / step - 1e-9);
-    Axis axis = new Axis(unit, first * step, last * step, step);
+    double step = niceStep((high - low) / 5);
+    double first = round ? Math.floor(low / step + 1e-9) : Math.ceil(low / step - 1e-9);
+    double last = round ? Math.ceil(high / step - 1e-9) : Math.floor(high / step + 1e-9);
+    Axis axis =
+        new Axis(unit, round ? first * step : low, round ? last * step : high, step);
     for (double k = first; k <= last; k++) {
       axis.ticks.add(new Tick(k * step, axis.label(k * step)));
     }
@@ -76,40 +87,65 @@ final class Axis {
   String label(double value) {
     return switch (unit) {
       case PERCENT -> trimmed(100 * value, 100 * step) + " %";
-      case LOGARITHMIC -> power((int) Math.round(Math.log10(value)));
+      case LOGARITHMIC -> power(value);
       case NUMBER -> trimmed(value, step);
       case BYTES -> {
         int prefix = 0;
         double scale = 1;
-        while (high / scale >= 1000 && prefix + 1 < PREFIXES.length) {
+        while (high / scale >= 1000 && prefix + 1 < Sizes.UNITS.size()) {
           scale *= 1000;
           prefix++;
         }
-        yield value == 0 ? "0" : trimmed(value / scale, step / scale) + " " + PREFIXES[prefix];
+        yield value == 0 ? "0" : trimmed(value / scale, step / scale) + " " + Sizes.UNITS.get(prefix);
       }
     };
   }
 
-  private static String power(int exponent) {
-    if (exponent >= 0 && exponent <= 3) {
-      return Long.toString(Math.round(Math.pow(10, exponent)));
+  /** 0.02, 1, 500; beyond that 10 with an exponent, where a factor of 2 or 5 stands before it. */
+  private static String power(double value) {
+    if (value >= 0.00099 && value <= 1001) {
+      return BigDecimal.valueOf(value)
+          .round(new MathContext(3))
+          .stripTrailingZeros()
+          .toPlainString();
     }
-    StringBuilder text = new StringBuilder("10");
+    int exponent = (int) Math.floor(Math.log10(value) + 1e-9);
+    long head = Math.round(value / Math.pow(10, exponent));
+    StringBuilder text = new StringBuilder(head == 1 ? "10" : head + "\u00b710");
     for (char c : Integer.toString(exponent).toCharArray()) {
       text.append(c == '-' ? '\u207b' : SUPERSCRIPTS.charAt(c - '0'));
     }
     return text.toString();
   }
 
-  private static Axis logarithmic(double low, double high, int wanted) {
-    int first = (int) Math.floor(Math.log10(low) + 1e-9);
-    int last = Math.max(first + 1, (int) Math.ceil(Math.log10(high) - 1e-9));
-    int every = Math.max(1, (last - first + wanted - 1) / wanted);
-    Axis axis = new Axis(Plot.Unit.LOGARITHMIC, Math.pow(10, first), Math.pow(10, last), every);
-    for (int exponent = first; exponent <= last; exponent += every) {
-      axis.ticks.add(new Tick(Math.pow(10, exponent), power(exponent)));
+  /** Ends at 1, 2 or 5 times a power of ten; ticks at all of those, or over many decades at the powers alone. */
+  private static Axis logarithmic(double low, double high) {
+    int lowest = 3 * (int) Math.floor(Math.log10(low)) - 3;
+    while (oneTwoFive(lowest + 1) <= low * (1 + 1e-9)) {
+      lowest++;
+    }
+    int highest = lowest + 1;
+    while (oneTwoFive(highest) < high * (1 - 1e-9)) {
+      highest++;
+    }
+    Axis axis =
+        new Axis(Plot.Unit.LOGARITHMIC, oneTwoFive(lowest), oneTwoFive(highest), 1);
+    boolean all = highest - lowest <= 7;
+    int decades = (highest - lowest) / 3;
+    int every = Math.max(1, (decades + 5) / 6);
+    for (int k = lowest; k <= highest; k++) {
+      if (all || Math.floorMod(k, 3 * every) == 0) {
+        axis.ticks.add(new Tick(oneTwoFive(k), axis.label(oneTwoFive(k))));
+      }
     }
     return axis;
+  }
+
+  /** ..., 0.5, 1, 2, 5, 10, 20, ... with 1 at k = 0. */
+  private static double oneTwoFive(int k) {
+    double head = new double[] {1, 2, 5}[Math.floorMod(k, 3)];
+    int exponent = Math.floorDiv(k, 3);
+    return exponent < 0 ? head / Math.pow(10, -exponent) : head * Math.pow(10, exponent);
   }
 
   private static double niceStep(double raw) {
@@ -158,15 +194,14 @@ final class Axis {
   }
 
   /** One value in the unit of an axis, with three or four significant digits. */
-  static String exact(Plot.Unit unit, double value) {
+  static String written(Plot.Unit unit, double value) {
     if (!Double.isFinite(value)) {
       return Double.toString(value);
     }
     return switch (unit) {
       case PERCENT -> String.format(Locale.ROOT, "%.1f %%", 100 * value);
-      case BYTES -> bytes(value);
-      case LOGARITHMIC -> String.format(Locale.ROOT, "%.2e", value);
-      case NUMBER -> number(value);
+      case BYTES -> Sizes.bytes(value);
+      case NUMBER, LOGARITHMIC -> number(value);
     };
   }
 
@@ -175,23 +210,6 @@ final class Axis {
       return String.format(Locale.ROOT, "%,d", (long) value);
     }
     double size = Math.abs(value);
-    return String.format(Locale.ROOT, size >= 1e-3 && size < 1e4 ? "%.4f" : "%.3e", value);
-  }
-
-  /** 1.23 MB. */
-  static String bytes(double value) {
-    int prefix = 0;
-    double scaled = value;
-    while (scaled >= 999.5 && prefix + 1 < PREFIXES.length) {
-      scaled /= 1000;
-      prefix++;
-    }
-    return prefix == 0
-        ? String.format(Locale.ROOT, "%.0f B", scaled)
-        : String.format(
-            Locale.ROOT,
-            scaled < 9.995 ? "%.2f %s" : scaled < 99.95 ? "%.1f %s" : "%.0f %s",
-            scaled,
-            PREFIXES[prefix]);
+    return String.format(Locale.ROOT, size >= 1e-3 && size < 1e4 ? "%.4f" : "%.2e", value);
   }
 }

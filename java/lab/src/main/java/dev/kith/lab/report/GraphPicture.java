@@ -11,6 +11,7 @@ public final class GraphPicture {
   private final String caption;
   private final int[][] neighbours;
   private final boolean directed;
+  private final boolean[] gone;
 
   /**
    * A graph and its texts.
@@ -19,12 +20,18 @@ public final class GraphPicture {
    * @param caption one line with the figures, such as the spectral gap
    * @param neighbours for every node the nodes that it sends to; copied
    * @param directed arrows are drawn where node j does not send back
+   * @param gone nodes that are drawn as empty circles
    */
-  public GraphPicture(String title, String caption, int[][] neighbours, boolean directed) {
+  public GraphPicture(
+      String title, String caption, int[][] neighbours, boolean directed, int... gone) {
     this.title = title;
     this.caption = caption;
     this.neighbours = Arrays.stream(neighbours).map(int[]::clone).toArray(int[][]::new);
     this.directed = directed;
+    this.gone = new boolean[neighbours.length];
+    for (int node : gone) {
+      this.gone[node] = true;
+    }
   }
 
   String title() {
@@ -42,6 +49,10 @@ public final class GraphPicture {
 
   boolean directed() {
     return directed;
+  }
+
+  boolean gone(int node) {
+    return gone[node];
   }
 
   /** Whether it is small enough to be drawn. */

@@ -25,7 +25,7 @@ final class HtmlReport {
       .grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));gap:1.1rem}
       .card{background:var(--card);border-radius:10px;padding:1.1rem 1.2rem;margin:0;overflow-x:auto}
       .card p{color:var(--soft);margin:.2rem 0 0;font-size:.95rem}
-      .card.wide{margin-top:1.1rem}
+      .wide{margin-top:1.1rem}.grid2{align-items:start}.full{grid-column:1/-1}
       svg{display:block;width:100%;height:auto}
       svg text{fill:var(--ink);font-family:inherit}
       .tick{font-size:14px;fill:var(--soft)!important;font-variant-numeric:tabular-nums}
@@ -35,12 +35,12 @@ final class HtmlReport {
       .line{fill:none;stroke-width:2.6;stroke-linejoin:round;stroke-linecap:round}.dashed{stroke-dasharray:8 6;stroke-linecap:butt}
       circle[class^=p]{fill:transparent}circle[class^=p]:hover{fill-opacity:.55}
       .edge{stroke:var(--edge);stroke-width:1.6}.head{fill:var(--edge)}
-      .node{fill:var(--c0)}.number{fill:var(--page)!important;text-anchor:middle;font-weight:650}
+      .node{fill:var(--c0)}.gone{fill:var(--card);stroke:var(--edge);stroke-width:1.4}.number{fill:var(--page)!important;text-anchor:middle;font-weight:650}.number.soft{fill:var(--edge)!important}
       .heat{min-width:460px}.cell{fill:var(--c0);stroke:var(--rule);stroke-width:.6}
       .count{font-size:12px;font-variant-numeric:tabular-nums}.strong{fill:var(--page)!important}
       table{border-collapse:collapse;width:100%;font-size:.95rem}
       th,td{text-align:left;padding:.32rem .9rem .32rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
-      th{font-weight:600;color:var(--soft)}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+      th{font-weight:600;color:var(--soft)}.head td:first-child{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
       """;
 
   private final StringBuilder page = new StringBuilder();
@@ -84,7 +84,9 @@ final class HtmlReport {
         .heatmap()
         .filter(Heatmap::drawable)
         .ifPresent(heat -> card("card wide", "Who holds which data", heat.svg(), ""));
+    page.append("<div class=\"grid2 wide\">\n");
     report.tables().forEach(this::table);
+    page.append("</div>\n");
     return page.append("</body>\n</html>\n").toString();
   }
 
@@ -114,7 +116,7 @@ final class HtmlReport {
   }
 
   private void table(Report.Table table) {
-    StringBuilder rows = new StringBuilder("<table>");
+    StringBuilder rows = new StringBuilder(table.header().isEmpty() ? "<table>" : "<table class=\"head\">");
     int columns = table.rows().isEmpty() ? table.header().size() : table.rows().getFirst().size();
     boolean[] numbers = new boolean[columns];
     for (int c = 0; c < columns; c++) {
@@ -147,6 +149,6 @@ final class HtmlReport {
       }
       rows.append("</tr>");
     }
-    card("card wide", table.title(), rows.append("</table>").toString(), "");
+    card(columns > 5 ? "card full" : "card", table.title(), rows.append("</table>").toString(), "");
   }
 }

@@ -61,10 +61,16 @@ final class PngGraph {
       }
     }
     for (int i = 0; i < neighbours.length; i++) {
-      graphics.setColor(PngPlot.COLOURS.getFirst());
-      graphics.fill(new Ellipse2D.Double(x(i) - radius, y(i) - radius, 2 * radius, 2 * radius));
+      Ellipse2D circle =
+          new Ellipse2D.Double(x(i) - radius, y(i) - radius, 2 * radius, 2 * radius);
+      graphics.setColor(picture.gone(i) ? Color.WHITE : PngPlot.COLOURS.getFirst());
+      graphics.fill(circle);
+      if (picture.gone(i)) {
+        graphics.setColor(EDGE);
+        graphics.draw(circle);
+      }
       if (picture.numbered()) {
-        graphics.setColor(Color.WHITE);
+        graphics.setColor(picture.gone(i) ? EDGE : Color.WHITE);
         graphics.setFont(PngPlot.font(Font.BOLD, (int) Math.round(radius * 0.95)));
         FontMetrics metrics = graphics.getFontMetrics();
         String number = Integer.toString(i);

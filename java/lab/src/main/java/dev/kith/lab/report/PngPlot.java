@@ -47,8 +47,8 @@ final class PngPlot {
             .xAxisTitle(plot.xLabel())
             .yAxisTitle(plot.yLabel())
             .build();
-    Axis x = Axis.of(plot.xUnit(), plot.series().stream().map(Series::x).toList(), 6);
-    Axis y = Axis.of(plot.yUnit(), plot.series().stream().map(Series::y).toList(), 6);
+    Axis x = Axis.exact(plot.xUnit(), plot.series().stream().map(Series::x).toList());
+    Axis y = Axis.rounded(plot.yUnit(), plot.series().stream().map(Series::y).toList());
     style(chart.getStyler(), plot, x, y);
     int position = 0;
     for (Series series : plot.series()) {
@@ -60,7 +60,7 @@ final class PngPlot {
       XYSeries line =
           chart.addSeries(
               "%s: %s"
-                  .formatted(series.name(), Axis.exact(plot.yUnit(), kept[1][kept[1].length - 1])),
+                  .formatted(series.name(), Axis.written(plot.yUnit(), kept[1][kept[1].length - 1])),
               kept[0],
               kept[1]);
       line.setMarker(SeriesMarkers.NONE);

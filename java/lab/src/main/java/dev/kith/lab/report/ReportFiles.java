@@ -3,13 +3,15 @@ package dev.kith.lab.report;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.Callable;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import javax.imageio.ImageIO;
 
 /** Writes a {@link Report} into a folder: report.html and one PNG per picture. */
@@ -26,34 +28,42 @@ public final class ReportFiles {
   public static Optional<String> write(Report report, Path folder) throws IOException {
     Files.writeString(folder.resolve("report.html"), HtmlReport.of(report), StandardCharsets.UTF_8);
     System.setProperty("java.awt.headless", "true");
-    List<Callable<BufferedImage>> drawings = new ArrayList<>();
-    List<String> names = new ArrayList<>();
+    ImageIO.setUseCache(false);
+    Map<String, Supplier<BufferedImage>> drawings = new LinkedHashMap<>();
     for (Plot plot : report.plots()) {
-      drawings.add(() -> PngPlot.of(plot));
-      names.add(plot.file());
+      drawings.put(plot.file(), () -> PngPlot.of(plot));
     }
     int number = 0;
     for (GraphPicture graph : report.graphs()) {
       number++;
       if (graph.drawable()) {
-        drawings.add(() -> PngGraph.of(graph));
-        names.add(report.graphs().size() == 1 ? "graph" : "graph-" + number);
+        drawings.put(
+            report.graphs().size() == 1 ? "graph" : "graph-" + number, () -> PngGraph.of(graph));
       }
     }
-    for (int i = 0; i < drawings.size(); i++) {
-      BufferedImage image;
-      try {
-        image = drawings.get(i).call();
-      } catch (Exception | LinkageError | InternalError e) {
-        return Optional.of(
-            "the PNG pictures were left out because Java cannot draw text on this machine (%s); installing fontconfig and fonts-dejavu-core helps"
-                .formatted(e));
-      }
-      ByteArrayOutputStream png = new ByteArrayOutputStream();
-      ImageIO.setUseCache(false);
-      ImageIO.write(image, "png", png);
-      Files.write(folder.resolve(names.get(i) + ".png"), png.toByteArray());
+    Map<String, byte[]> pictures;
+    try {
+      pictures =
+          drawings.entrySet().parallelStream()
+              .collect(Collectors.toConcurrentMap(Map.Entry::getKey, d -> png(d.getValue().get())));
+    } catch (RuntimeException | LinkageError | InternalError e) {
+      return Optional.of(
+          "the PNG pictures were left out because Java cannot draw text on this machine (%s); installing fontconfig and fonts-dejavu-core helps"
+              .formatted(e));
+    }
+    for (Map.Entry<String, byte[]> picture : pictures.entrySet()) {
+      Files.write(folder.resolve(picture.getKey() + ".png"), picture.getValue());
     }
     return Optional.empty();
+  }
+
+  private static byte[] png(BufferedImage image) {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try {
+      ImageIO.write(image, "png", bytes);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return bytes.toByteArray();
   }
 }

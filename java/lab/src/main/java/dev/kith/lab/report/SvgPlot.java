@@ -29,8 +29,8 @@ final class SvgPlot {
 
   private SvgPlot(Plot plot) {
     this.plot = plot;
-    this.x = Axis.of(plot.xUnit(), plot.series().stream().map(Series::x).toList(), 6);
-    this.y = Axis.of(plot.yUnit(), plot.series().stream().map(Series::y).toList(), 5);
+    this.x = Axis.exact(plot.xUnit(), plot.series().stream().map(Series::x).toList());
+    this.y = Axis.rounded(plot.yUnit(), plot.series().stream().map(Series::y).toList());
     this.top = 14 + LINE * legendRows().size();
   }
 
@@ -108,8 +108,8 @@ final class SvgPlot {
               px,
               py,
               Html.escape(series.name()),
-              Axis.exact(plot.yUnit(), ys[i]),
-              Axis.exact(plot.xUnit(), xs[i])
+              Axis.written(plot.yUnit(), ys[i]),
+              Axis.written(plot.xUnit(), xs[i])
                   + (plot.xUnit() == Plot.Unit.BYTES ? "" : " " + Html.escape(plot.xLabel()))));
     }
     if (end != null) {
@@ -140,7 +140,7 @@ final class SvgPlot {
       double[] end = sorted.get(i);
       svg.format(
           "<text class=\"end t%d\" x=\"%d\" y=\"%.1f\">%s</text>",
-          (int) end[2] % COLOURS, WIDTH - RIGHT + 8, at[i] + 5, Axis.exact(plot.yUnit(), end[1]));
+          (int) end[2] % COLOURS, WIDTH - RIGHT + 8, at[i] + 5, Axis.written(plot.yUnit(), end[1]));
     }
   }
 

@@ -1,0 +1,120 @@
+package dev.kith.lab;
+
+import dev.kith.device.Device;
+import dev.kith.kernel.Product;
+import java.net.URISyntaxException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code doctor}: what Kith found on this machine, and why it does not use what it does not use. */
+@Command(
+    name = "doctor",
+    description = "Shows the CPU tier, devices, libraries and versions, and why something is not used.",
+    sortOptions = false)
+final class DoctorCommand implements Callable<Integer> {
+  @Option(
+      names = "--json",
+      description = "Print one JSON document on standard output and nothing else there.")
+  private boolean json;
+
+  @Mixin private CommonOptions common;
+
+  @Override
+  public Integer call() {
+    List<Device> devices = Device.available();
+    Optional<Device> cpu = devices.stream().findFirst();
+    String blas = cpu.isEmpty() ? "" : blas();
+    List<Map<String, Object>> found = new ArrayList<>();
+    for (Device device : devices) {
+      Map<String, Object> facts = new LinkedHashMap<>();
+      facts.put("name", device.name());
+      facts.put("description", device.description());
+      facts.put("backend", device.backend());
+      facts.put("tier", device.tier());
+      facts.put("threads", device.threads());
+      facts.put("library", device.libraryPath());
+      facts.put("build", device.buildInfo());
+      found.add(facts);
+    }
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("cpuTier", cpu.map(Device::tier).orElse(null));
+    report.put("devices", found);
+    report.put("cuda", absent("cuda"));
+    report.put("mpi", "not used: this version of Kith has no MPI transport");
+    report.put(
+        "java",
+        "%s (%s, %s)"
+            .formatted(
+                Runtime.version(), System.getProperty("java.vendor"), System.getProperty("java.home")));
+    report.put("version", Kith.version());
+    report.put("problem", devices.isEmpty() ? Device.unavailableReason() : null);
+    report.put("blas", blas);
+    report.put(
+        "system",
+        "%s %s, %d processors, %d MiB heap at most"
+            .formatted(
+                System.getProperty("os.name"),
+                System.getProperty("os.arch"),
+                Runtime.getRuntime().availableProcessors(),
+                Runtime.getRuntime().maxMemory() >> 20));
+    report.put("jar", jar());
+    if (json) {
+      System.out.print(Json.write(report));
+    } else {
+      print(report, devices);
+    }
+    return devices.isEmpty() ? 3 : 0;
+  }
+
+  private static String blas() {
+    return Blas.enable()
+        .map(why -> "not used: " + why)
+        .orElseGet(() -> "OpenBLAS, " + Product.blas());
+  }
+
+  private static String absent(String name) {
+    try {
+      return Device.named(name).description();
+    } catch (UnsupportedOperationException e) {
+      return "not used: " + e.getMessage();
+    }
+  }
+
+  private static String jar() {
+    try {
+      return Path.of(Kith.class.getProtectionDomain().getCodeSource().getLocation().toURI())
+          .toString();
+    } catch (URISyntaxException e) {
+      return "unknown";
+    }
+  }
+
+  private static void print(Map<String, Object> report, List<Device> devices) {
+    System.out.printf("Kith       %s%n", report.get("version"));
+    System.out.printf("Java       %s%n", report.get("java"));
+    System.out.printf("system     %s%n", report.get("system"));
+    for (Device device : devices) {
+      System.out.printf(
+          "device     %s: %s, tier %s, %d threads%n",
+          device.name(), device.description(), device.tier(), device.threads());
+      System.out.printf("library    %s%n", device.libraryPath());
+      System.out.printf("           %s%n", device.buildInfo());
+    }
+    if (devices.isEmpty()) {
+      System.out.printf("device     none: %s%n", report.get("problem"));
+    } else {
+      System.out.printf("products   %s%n", report.get("blas"));
+    }
+    System.out.printf("CUDA       %s%n", report.get("cuda"));
+    System.out.printf("MPI        %s%n", report.get("mpi"));
+    System.out.printf("jar        %s%n", report.get("jar"));
+  }
+}

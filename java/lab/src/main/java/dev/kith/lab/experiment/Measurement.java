@@ -1,0 +1,108 @@
+package dev.kith.lab.experiment;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * What was measured after a number of rounds. Nothing in it depends on the clock: two runs with the same settings measure the
+ * same bits.
+ *
+ * @param round rounds done
+ * @param messages sent so far by all nodes
+ * @param bytes sent so far by all nodes
+ * @param trainLoss mean over the nodes of the loss of the own model on the own training data
+ * @param meanModelTrainLoss loss of the mean model on the training data of all nodes
+ * @param testAccuracy mean over the local models of the accuracy on the test set, in [0, 1]
+ * @param worstAccuracy the lowest of them
+ * @param meanModelAccuracy accuracy of the mean model on the test set
+ * @param testLoss mean over the local models of the loss on the test set
+ * @param meanModelTestLoss loss of the mean model on the test set
+ * @param consensusDistance (1/n) sum_i |x_i - mean|^2
+ * @param aliveNodes nodes that still take part; means are over those
+ */
+public record Measurement(
+    long round,
+    long messages,
+    long bytes,
+    double trainLoss,
+    double meanModelTrainLoss,
+    double testAccuracy,
+    double worstAccuracy,
+    double meanModelAccuracy,
+    double testLoss,
+    double meanModelTestLoss,
+    double consensusDistance,
+    int aliveNodes) {
+
+  /** The first line of metrics.csv. */
+  static final String HEADER =
+      "round,messages,bytes,train_loss,mean_model_train_loss,test_accuracy,worst_accuracy,mean_model_accuracy,test_loss,mean_model_test_loss,consensus_distance,alive_nodes";
+
+  private static final int COLUMNS = 12;
+
+  /** A line of metrics.csv; numbers are written so that they are read back to the same bits. */
+  String line() {
+    StringBuilder line = new StringBuilder();
+    for (double value : values()) {
+      line.append(line.isEmpty() ? "" : ",");
+      if (value == Math.rint(value) && Math.abs(value) < 1L << 53) {
+        line.append((long) value);
+      } else {
+        line.append(value);
+      }
+    }
+    return line.toString();
+  }
+
+  private double[] values() {
+    return new double[] {
+      round,
+      messages,
+      bytes,
+      trainLoss,
+      meanModelTrainLoss,
+      testAccuracy,
+      worstAccuracy,
+      meanModelAccuracy,
+      testLoss,
+      meanModelTestLoss,
+      consensusDistance,
+      aliveNodes
+    };
+  }
+
+  /** All rows one after the other, for a snapshot; whole numbers are exact up to 2^53. */
+  static double[] pack(List<Measurement> rows) {
+    double[] packed = new double[rows.size() * COLUMNS];
+    for (int i = 0; i < rows.size(); i++) {
+      System.arraycopy(rows.get(i).values(), 0, packed, i * COLUMNS, COLUMNS);
+    }
+    return packed;
+  }
+
+  static List<Measurement> unpack(double[] packed) {
+    if (packed.length % COLUMNS != 0) {
+      throw new IllegalArgumentException(
+          "the snapshot holds %d measured numbers, not a multiple of %d: resume with the program that wrote it"
+              .formatted(packed.length, COLUMNS));
+    }
+    List<Measurement> rows = new ArrayList<>();
+    for (int i = 0; i < packed.length; i += COLUMNS) {
+      rows.add(
+          new Measurement(
+              (long) packed[i],
+              (long) packed[i + 1],
+              (long) packed[i + 2],
+              packed[i + 3],
+              packed[i + 4],
+              packed[i + 5],
+              packed[i + 6],
+              packed[i + 7],
+              packed[i + 8],
+              packed[i + 9],
+              packed[i + 10],
+              (int) packed[i + 11]));
+    }
+    return rows;
+  }
+}

@@ -1,0 +1,217 @@
+package dev.kith.lab.experiment;
+
+import dev.kith.device.Device;
+import dev.kith.kernel.Product;
+import dev.kith.optimizer.NonFiniteException;
+import dev.kith.optimizer.Snapshot;
+import dev.kith.optimizer.SnapshotException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+
+/**
+ * The loop of {@code train}: rounds, measurements, snapshots. A run that was stopped or killed and then resumed ends with the
+ * bits of one that was not, metrics.csv included.
+ */
+public final class TrainingRun {
+  private final Settings settings;
+  private final Control control;
+  private final List<Measurement> rows = new ArrayList<>();
+  private double secondsBefore;
+  private long started;
+  private long lastSnapshot;
+  private boolean hasSnapshot;
+
+  private TrainingRun(Settings settings, Control control) {
+    this.settings = settings;
+    this.control = control;
+  }
+
+  /**
+   * What surrounds a run and does not change its numbers.
+   *
+   * @param folder where results go
+   * @param snapshotEvery the longest time between snapshots; empty: none at all
+   * @param resume go on from the snapshot in the folder, if there is one
+   * @param overwrite drop an unfinished run in the folder
+   * @param stop asked after every round; true ends the run with a snapshot
+   * @param progress told the number of rounds done and the last measurement
+   * @param notice takes sentences for the user
+   */
+  public record Control(
+      Path folder,
+      Optional<Duration> snapshotEvery,
+      boolean resume,
+      boolean overwrite,
+      BooleanSupplier stop,
+      Progress progress,
+      Consumer<String> notice) {}
+
+  /** Told how far a run is. */
+  @FunctionalInterface
+  public interface Progress {
+    /** After each round, and once before the first. */
+    void at(long round, Measurement last);
+  }
+
+  /**
+   * Runs to the end or until asked to stop; writes metrics.csv and snapshots, and once done result.json.
+   *
+   * @throws UsageException when a setting cannot be used
+   * @throws EnvironmentException when the folder cannot be written, or the device has no library
+   * @throws DivergedException when the numbers leave the finite ones; the last good snapshot is kept
+   */
+  public static Outcome execute(Settings settings, Control control) {
+    return new TrainingRun(settings, control).execute();
+  }
+
+  private Outcome execute() {
+    try (Experiment experiment = Experiment.of(settings);
+        ResultFolder folder =
+            ResultFolder.open(control.folder, control.resume, control.overwrite)) {
+      try {
+        return run(experiment, folder);
+      } catch (IOException e) {
+        throw EnvironmentException.unwritable(folder.path(), e);
+      } catch (UncheckedIOException e) {
+        throw new EnvironmentException(e.getMessage(), e);
+      }
+    }
+  }
+
+  private Outcome run(Experiment experiment, ResultFolder folder) throws IOException {
+    started = System.nanoTime();
+    if (control.resume) {
+      restore(experiment, folder);
+    }
+    folder.startMetrics(rows);
+    if (rows.isEmpty()) {
+      add(experiment.measure(), folder);
+    }
+    lastSnapshot = System.nanoTime();
+    boolean stopped = false;
+    while (experiment.optimizer().round() < settings.rounds() && !stopped) {
+      long round = step(experiment, folder);
+      if (round % settings.evaluateEvery() == 0 || round == settings.rounds()) {
+        add(experiment.measure(), folder);
+      }
+      control.progress.at(round, rows.getLast());
+      stopped = control.stop.getAsBoolean();
+      boolean last = stopped || round == settings.rounds();
+      if (control.snapshotEvery.isPresent()
+          && (last
+              || System.nanoTime() - lastSnapshot >= control.snapshotEvery.get().toNanos())) {
+        snapshot(experiment, folder);
+      }
+    }
+    boolean done = experiment.optimizer().round() == settings.rounds();
+    Outcome outcome =
+        new Outcome(
+            settings,
+            rows,
+            done ? rows.getLast() : experiment.measure(),
+            seconds(),
+            !done,
+            machine(experiment.device()),
+            experiment,
+            folder.path());
+    if (done) {
+      folder.finish(outcome.json());
+    }
+    return outcome;
+  }
+
+  private long step(Experiment experiment, ResultFolder folder) {
+    try {
+      experiment.optimizer().step();
+      return experiment.optimizer().round();
+    } catch (NonFiniteException e) {
+      if (control.snapshotEvery.isPresent() && !hasSnapshot) {
+        snapshot(experiment, folder);
+      }
+      throw new DivergedException(
+          hasSnapshot
+              ? "%s; the last good snapshot is %s".formatted(e.getMessage(), folder.snapshot())
+              : e.getMessage() + "; no snapshot was kept",
+          e);
+    }
+  }
+
+  private void add(Measurement row, ResultFolder folder) throws IOException {
+    rows.add(row);
+    folder.addMetrics(row);
+    control.progress.at(row.round(), row);
+  }
+
+  private double seconds() {
+    return secondsBefore + (System.nanoTime() - started) * 1e-9;
+  }
+
+  private void snapshot(Experiment experiment, ResultFolder folder) {
+    Snapshot.write(
+        folder.snapshot(),
+        writer -> {
+          writer.text("lab.settings", settings.fingerprint());
+          writer.doubles("lab.metrics", Measurement.pack(rows));
+          writer.doubles("lab.seconds", seconds());
+          experiment.optimizer().save(writer);
+        });
+    lastSnapshot = System.nanoTime();
+    hasSnapshot = true;
+  }
+
+  private void restore(Experiment experiment, ResultFolder folder) throws IOException {
+    if (!folder.hasSnapshot()) {
+      control.notice.accept(
+          "%s holds no snapshot; starting from the first round".formatted(folder.path()));
+      return;
+    }
+    try {
+      Snapshot.Restored restored =
+          Snapshot.read(
+              folder.snapshot(),
+              reader -> {
+                checkSame(reader.text("lab.settings"), reader.file());
+                List<Measurement> before = Measurement.unpack(reader.doubles("lab.metrics"));
+                secondsBefore = reader.doubles("lab.seconds")[0];
+                experiment.optimizer().load(reader);
+                rows.clear();
+                rows.addAll(before);
+              });
+      if (!restored.remark().isEmpty()) {
+        control.notice.accept(restored.remark());
+      }
+      hasSnapshot = true;
+    } catch (SnapshotException e) {
+      throw new EnvironmentException(e.getMessage() + ", with --overwrite", e);
+    } catch (IllegalArgumentException e) {
+      throw new UsageException(e.getMessage(), e);
+    }
+  }
+
+  private void checkSame(String there, Path file) {
+    List<String> theirs = there.lines().toList();
+    List<String> ours = settings.fingerprint().lines().toList();
+    List<String> differ = new ArrayList<>(theirs);
+    differ.removeAll(ours);
+    if (differ.isEmpty()) {
+      differ = new ArrayList<>(ours);
+      differ.removeAll(theirs);
+    }
+    if (!differ.isEmpty()) {
+      throw new UsageException(
+          "the snapshot %s was made with other flags (%s); resume with those, or drop it with --overwrite"
+              .formatted(file, String.join(", ", differ)));
+    }
+  }
+
+  private static Outcome.Machine machine(Device device) {
+    return new Outcome.Machine(device.name(), device.tier(), device.threads(), Product.blas());
+  }
+}

@@ -1,0 +1,433 @@
+package dev.kith.network;
+
+import dev.kith.device.DType;
+import dev.kith.device.Device;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Queue;
+import dev.kith.graph.MixingMatrix;
+import dev.kith.graph.MixingSchedule;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Mixing;
+import dev.kith.kernel.Reduction;
+import dev.kith.kernel.Term;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/**
+ * Topology, weights and the exchange: an optimizer written against it never asks where the rows of
+ * other nodes lie.
+ *
+ * <p>{@link #mix} evaluates {@code Y = W (sum_k c_k Z_k) + sum_k b_k U_k} with W of the present
+ * {@link #round}. Only rows of the inner sum that another process needs are formed apart and sent,
+ * in the message type, while the rows that need no message are mixed; the rest follows when the
+ * messages are there. A sum runs in the order of global node numbers, and the inner sum is rounded
+ * to the message type before W is applied, so that one process and many give the same bits.
+ *
+ * <p>Sums over all nodes run on the binary tree of global node numbers, with the same promise.
+ *
+ * <p>What is worked out for a mixing matrix is kept for the matrices used last, by identity: a
+ * schedule should return the same object for the same matrix. Used by one thread at a time.
+ */
+public final class Network implements AutoCloseable {
+  @SuppressWarnings("ReferenceEquality") // plans are kept by identity
+  private record PlanKey(MixingMatrix matrix, Device device) {
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof PlanKey that && matrix == that.matrix && device == that.device;
+    }
+
+    @Override
+    public int hashCode() {
+      return System.identityHashCode(matrix);
+    }
+  }
+
+  private final MixingSchedule schedule;
+  private final Transport transport;
+  private final boolean ownsTransport;
+  private final Optional<DType> messageType;
+  private final Duration deadline;
+  private final Meter meter;
+  private final NodeAverage average;
+  private final Lru<PlanKey, MixingPlan> plans;
+  private final Lru<RowMessages.Shape, RowMessages> messages = new Lru<>(4, RowMessages::close);
+  private final Lru<Queue, FiniteCheck> checks = new Lru<>(2, FiniteCheck::close);
+  private Optional<FiniteCheck> lastCheck = Optional.empty();
+  private long round;
+
+  private Network(Builder builder) {
+    this.schedule = builder.schedule;
+    this.ownsTransport = builder.transport.isEmpty();
+    this.transport = builder.transport.orElseGet(() -> LocalTransport.single(schedule.nodes()));
+    this.messageType = builder.messageType;
+    this.deadline = builder.deadline;
+    if (transport.nodes() != schedule.nodes()) {
+      throw new IllegalArgumentException(
+          "the schedule has "
+              + schedule.nodes()
+              + " nodes and the transport "
+              + transport.nodes()
+              + ": make both for the same network");
+    }
+    this.meter = new Meter(schedule.nodes());
+    this.average = new NodeAverage(transport, meter, deadline);
+    this.plans = new Lru<>(builder.plans, MixingPlan::close);
+  }
+
+  /** A network whose mixing matrices follow a schedule. */
+  public static Builder builder(MixingSchedule schedule) {
+    return new Builder(schedule);
+  }
+
+  /** Number of nodes of the whole network. */
+  public int nodes() {
+    return transport.nodes();
+  }
+
+  /** Global number of the first node of this process. */
+  public int firstNode() {
+    return transport.range().begin();
+  }
+
+  /** Number of nodes of this process: the rows of its matrices. */
+  public int localNodes() {
+    return transport.range().end() - transport.range().begin();
+  }
+
+  /** The matrices of all rounds. */
+  public MixingSchedule schedule() {
+    return schedule;
+  }
+
+  /** The round whose mixing matrix is in force, from 0. */
+  public long round() {
+    return round;
+  }
+
+  /** Sets the round; optimizers do so in every step. */
+  public void round(long round) {
+    if (round < 0) {
+      throw new IllegalArgumentException("round " + round + " is negative: rounds count from 0");
+    }
+    this.round = round;
+  }
+
+  /** The mixing matrix of the present round. */
+  public MixingMatrix weights() {
+    return schedule.at(round);
+  }
+
+  /** The type in which rows travel; empty: the type of the result of each mixing. */
+  public Optional<DType> messageType() {
+    return messageType;
+  }
+
+  /** What has been sent. */
+  public Meter meter() {
+    return meter;
+  }
+
+  /**
+   * {@code Y = W (sum_k c_k Z_k) + sum_k b_k U_k} with W of the present round. Each node sends one
+   * row to each of its neighbours.
+   *
+   * @param expression the sums, of matrices with localNodes rows
+   * @param y localNodes rows; may share memory with the same window of an outer term, not with an
+   *     inner term
+   * @throws ExchangeException when a neighbour's message does not come in time
+   */
+  public void mix(Expression expression, DeviceMatrix y) {
+    mix(weights(), expression, y);
+  }
+
+  /** {@link #mix(Expression, DeviceMatrix)} with any matrix on the same nodes. */
+  public void mix(MixingMatrix w, Expression expression, DeviceMatrix y) {
+    MixingPlan plan = plan(w, y);
+    meter.round(plan.sentByNode(), y.cols() * carried(expression, y).bytes());
+    checked(plan, expression, y);
+  }
+
+  /**
+   * {@link #mix(MixingMatrix, Expression, DeviceMatrix)} for numbers that travel in the messages of
+   * the mixing before: their bytes are counted, but no further messages and no round.
+   */
+  public void mixRider(MixingMatrix w, Expression expression, DeviceMatrix y) {
+    MixingPlan plan = plan(w, y);
+    meter.rider(plan.sentByNode(), y.cols() * carried(expression, y).bytes());
+    checked(plan, expression, y);
+  }
+
+  /**
+   * {@link #mix(MixingMatrix, Expression, DeviceMatrix)} with flags of the caller's own, which
+   * {@link #nonFiniteNode} does not see.
+   *
+   * @param flags I32, 1 x localNodes, never cleared: 1 is or-ed in at j when the inner sum of row j
+   *     is not finite, 2 when row j of y is not
+   */
+  public void mix(MixingMatrix w, Expression expression, DeviceMatrix y, DeviceMatrix flags) {
+    MixingPlan plan = plan(w, y);
+    meter.round(plan.sentByNode(), y.cols() * carried(expression, y).bytes());
+    lastCheck = Optional.empty();
+    mix(plan, expression, y, flags);
+  }
+
+  /**
+   * {@link #mix(MixingMatrix, Expression, DeviceMatrix, DeviceMatrix)} with W of the present round.
+   */
+  public void mix(Expression expression, DeviceMatrix y, DeviceMatrix flags) {
+    mix(weights(), expression, y, flags);
+  }
+
+  /**
+   * The node whose numbers stopped being finite in the last mixing, if any: the lowest one whose
+   * message was not finite among those that this process knows (its own and its neighbours'), else
+   * the lowest own one whose result was not. Waits for the mixing.
+   */
+  public OptionalInt nonFiniteNode() {
+    return lastCheck.map(FiniteCheck::node).orElse(OptionalInt.empty());
+  }
+
+  /**
+   * The mean of the rows of all nodes, the same bits in every process; counted by the meter as part
+   * of the algorithm. Its sums travel in the type of x, whatever the message type is.
+   *
+   * @param x localNodes x d
+   * @param mean 1 x d
+   */
+  public void average(DeviceMatrix x, DeviceMatrix mean) {
+    meter.average(x.cols() * x.dtype().bytes());
+    observeAverage(x, mean);
+  }
+
+  /** {@link #average} for reports: not counted by the meter. */
+  public void observeAverage(DeviceMatrix x, DeviceMatrix mean) {
+    checkRows(x);
+    average.average(
+        x, Optional.of(mean), Optional.empty(), what("the average", x.cols(), x.dtype()));
+  }
+
+  /**
+   * |x_i - mean|^2 of every own node, the mean taken over all nodes; for reports, not counted by
+   * the meter.
+   */
+  public double[] distances(DeviceMatrix x) {
+    checkRows(x);
+    try (DeviceMatrix distances = x.like(1, x.rows(), DType.F64)) {
+      average.average(
+          x,
+          Optional.empty(),
+          Optional.of(distances),
+          what("the consensus distance", x.cols(), x.dtype()));
+      return distances.toDoubles();
+    }
+  }
+
+  /** (1/n) sum_i |x_i - mean|^2 over all nodes; for reports, not counted by the meter. */
+  public double consensusDistance(DeviceMatrix x) {
+    return mean(distances(x));
+  }
+
+  /**
+   * One number of every node, in node order; for reports, not counted by the meter.
+   *
+   * @param localPerNode the numbers of the own nodes
+   */
+  public double[] gather(double[] localPerNode) {
+    if (localPerNode.length != localNodes()) {
+      throw new IllegalArgumentException(
+          localPerNode.length
+              + " numbers are given where this process has "
+              + localNodes()
+              + " nodes");
+    }
+    return average.gather(localPerNode, "the numbers of all nodes in round " + round);
+  }
+
+  /**
+   * The sum over all nodes of one number a node, on the node tree; for reports, not counted by the
+   * meter.
+   */
+  public double sum(double[] localPerNode) {
+    return Reduction.tree(gather(localPerNode));
+  }
+
+  /** {@link #sum} divided by the number of nodes. */
+  public double mean(double[] localPerNode) {
+    return sum(localPerNode) / nodes();
+  }
+
+  private void checkRows(DeviceMatrix x) {
+    if (x.rows() != localNodes()) {
+      throw new IllegalArgumentException(
+          "the matrix has " + x.rows() + " rows where this process has " + localNodes() + " nodes");
+    }
+  }
+
+  private void checked(MixingPlan plan, Expression expression, DeviceMatrix y) {
+    FiniteCheck check =
+        checks.get(y.queue(), queue -> new FiniteCheck(y, firstNode(), localNodes()));
+    check.reset(plan);
+    lastCheck = Optional.of(check);
+    mix(plan, expression, y, check.own());
+  }
+
+  private void mix(MixingPlan plan, Expression expression, DeviceMatrix y, DeviceMatrix flags) {
+    checkRows(y);
+    DType carried = carried(expression, y);
+    Expression rounded = expression.withMessageType(carried);
+    RowMessages rows =
+        messages.get(
+            new RowMessages.Shape(y.queue(), y.cols(), y.dtype(), carried), RowMessages::new);
+    if (!plan.sends().isEmpty()) {
+      Expression inner = innerOnly(rounded);
+      DeviceMatrix formed = rows.formed(plan, y);
+      if (lastCheck.isPresent()) {
+        Mixing.mix(plan.selection(), inner, formed, lastCheck.get().sent());
+      } else {
+        Mixing.mix(plan.selection(), inner, formed);
+      }
+    }
+    Transport.Pending pending =
+        rows.begin(plan, y, transport, what("mixing", y.cols(), carried), deadline, meter);
+    try {
+      if (plan.interiorRows() > 0) {
+        Mixing.mix(plan.interior(), rounded, y, flags);
+      }
+    } catch (RuntimeException e) {
+      awaitAfter(e, pending);
+      throw e;
+    }
+    pending.await();
+    if (plan.boundaryRows() > 0) {
+      DeviceMatrix halo = rows.halo(plan, y);
+      lastCheck.ifPresent(check -> check.received(halo));
+      Mixing.mix(plan.boundary(), rounded.withHalo(halo), y, flags);
+    }
+  }
+
+  /**
+   * The peers hold the rows that were sent: they must be done with them before a failure goes on.
+   */
+  private static void awaitAfter(RuntimeException failure, Transport.Pending pending) {
+    try {
+      pending.await();
+    } catch (RuntimeException e) {
+      failure.addSuppressed(e);
+    }
+  }
+
+  private DType carried(Expression expression, DeviceMatrix y) {
+    return expression.messageType().or(() -> messageType).orElse(y.dtype());
+  }
+
+  /** The message alone, without the terms outside the mixing matrix. */
+  private static Expression innerOnly(Expression expression) {
+    List<Term> terms = expression.innerTerms();
+    Expression inner = start(terms.getFirst());
+    for (Term term : terms.subList(1, terms.size())) {
+      inner =
+          term.rowCoefficients().isPresent()
+              ? inner.plusInner(term.coefficient(), term.rowCoefficients().get(), term.matrix())
+              : inner.plusInner(term.coefficient(), term.matrix());
+    }
+    return inner.withMessageType(expression.messageType().orElseThrow());
+  }
+
+  private static Expression start(Term term) {
+    return term.rowCoefficients().isPresent()
+        ? Expression.inner(term.coefficient(), term.rowCoefficients().get(), term.matrix())
+        : Expression.inner(term.coefficient(), term.matrix());
+  }
+
+  private MixingPlan plan(MixingMatrix w, DeviceMatrix y) {
+    if (w.nodes() != nodes()) {
+      throw new IllegalArgumentException(
+          "the mixing matrix has " + w.nodes() + " nodes and the network " + nodes());
+    }
+    return plans.get(
+        new PlanKey(w, y.device()),
+        key -> new MixingPlan(w, transport.membership(), transport.process(), y.queue()));
+  }
+
+  private String what(String action, long cols, DType dtype) {
+    return action + " in round " + round + " (rows of " + cols + " " + dtype + ")";
+  }
+
+  /**
+   * Releases what was worked out for the matrices, and the transport where the network made it;
+   * idempotent.
+   */
+  @Override
+  public void close() {
+    plans.close();
+    messages.close();
+    checks.close();
+    average.close();
+    lastCheck = Optional.empty();
+    if (ownsTransport) {
+      transport.close();
+    }
+  }
+
+  /** How a network exchanges. */
+  public static final class Builder {
+    private final MixingSchedule schedule;
+    private Optional<Transport> transport = Optional.empty();
+    private Optional<DType> messageType = Optional.empty();
+    private Duration deadline = Duration.ofSeconds(60);
+    private int plans = 64;
+
+    private Builder(MixingSchedule schedule) {
+      this.schedule = Objects.requireNonNull(schedule, "schedule");
+    }
+
+    /**
+     * How this process reaches the others; it stays the caller's to close. Default: a single
+     * process.
+     */
+    public Builder transport(Transport transport) {
+      this.transport = Optional.of(transport);
+      return this;
+    }
+
+    /** The type in which rows travel, not wider than the state. Default: the type of the state. */
+    public Builder messageType(DType type) {
+      this.messageType = Optional.of(type);
+      return this;
+    }
+
+    /**
+     * How long one wait for one peer may last. Default: 60 s, well above the pauses of a busy
+     * machine.
+     */
+    public Builder deadline(Duration deadline) {
+      if (deadline.isNegative() || deadline.isZero()) {
+        throw new IllegalArgumentException("a deadline of " + deadline + " is not positive");
+      }
+      this.deadline = deadline;
+      return this;
+    }
+
+    /**
+     * For how many mixing matrices the plans are kept. Default: 64, more than the period of every
+     * named schedule below a million nodes.
+     */
+    public Builder plans(int plans) {
+      if (plans < 1) {
+        throw new IllegalArgumentException("at least one plan has to be kept, not " + plans);
+      }
+      this.plans = plans;
+      return this;
+    }
+
+    /**
+     * @throws IllegalArgumentException when schedule and transport have different numbers of nodes
+     */
+    public Network build() {
+      return new Network(this);
+    }
+  }
+}

@@ -1,0 +1,59 @@
+package dev.kith.optimizer;
+
+import dev.kith.device.DeviceMatrix;
+import dev.kith.kernel.StepOptions;
+import dev.kith.kernel.StepRule;
+import dev.kith.network.Network;
+import dev.kith.problem.Problem;
+import java.util.Objects;
+import java.util.Optional;
+
+/**
+ * Settings of the algorithms whose nodes take steps of any rule between two exchanges.
+ *
+ * @param <B> the builder itself
+ */
+public abstract class LocalStepBuilder<B extends LocalStepBuilder<B>> {
+  final Problem problem;
+  final Network network;
+  final DeviceMatrix initial;
+  StepRule rule = new StepRule.Sgd(0.1);
+  Optional<StepOptions> options = Optional.empty();
+  int localSteps = 1;
+
+  LocalStepBuilder(Problem problem, Network network, DeviceMatrix initial) {
+    this.problem = Objects.requireNonNull(problem, "problem");
+    this.network = Objects.requireNonNull(network, "network");
+    this.initial = Objects.requireNonNull(initial, "initial");
+  }
+
+  abstract B self();
+
+  /**
+   * Plain SGD with this step size eta. Default: SGD with 0.1, a common first try for scaled data.
+   */
+  public final B stepSize(double stepSize) {
+    return rule(new StepRule.Sgd(stepSize));
+  }
+
+  /** The rule of the local steps; every node keeps its own state of it. */
+  public final B rule(StepRule rule) {
+    this.rule = Objects.requireNonNull(rule, "rule");
+    return self();
+  }
+
+  /** Weight decay, clipping and groups of the local steps. Default: none. */
+  public final B options(StepOptions options) {
+    this.options = Optional.of(options);
+    return self();
+  }
+
+  /** Steps of every node between two exchanges. Default: 1. */
+  public final B localSteps(int localSteps) {
+    if (localSteps < 1) {
+      throw new IllegalArgumentException(localSteps + " local steps are too few: take at least 1");
+    }
+    this.localSteps = localSteps;
+    return self();
+  }
+}

@@ -1,0 +1,129 @@
+package dev.kith.optimizer;
+
+import dev.kith.device.DeviceMatrix;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Mixing;
+import dev.kith.kernel.Step;
+import dev.kith.kernel.StepOptions;
+import dev.kith.kernel.StepRule;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Supplier;
+
+/**
+ * What every node does between two exchanges: s steps of a rule on its own gradients.
+ *
+ * <p>The last step of plain SGD is not done but returned as x - eta g, so that the mixing that
+ * follows takes it into its one pass, which also checks it. Every other gradient is checked before
+ * it is used: rule state and parameters never meet one that is not finite. Nodes that do not take
+ * part in a round keep their parameters and their rule state.
+ */
+final class LocalSteps implements AutoCloseable {
+  private final LockstepOptimizer optimizer;
+  private final StepRule rule;
+  private final int count;
+  private final DeviceMatrix gradient;
+  private final Optional<Step> step;
+
+  /** For the parameters {@code x}, or others of the same shape that stand for them. */
+  LocalSteps(LockstepOptimizer optimizer, LocalStepBuilder<?> settings, DeviceMatrix x) {
+    this.optimizer = optimizer;
+    this.rule = settings.rule;
+    this.count = settings.localSteps;
+    this.gradient = x.like();
+    boolean plain = rule instanceof StepRule.Sgd && settings.options.isEmpty();
+    this.step =
+        plain
+            ? Optional.empty()
+            : Optional.of(new Step(rule, settings.options.orElseGet(StepOptions::none), x));
+  }
+
+  /** What snapshots of the same run have in common. */
+  static String variant(LocalStepBuilder<?> settings) {
+    return settings.rule.name() + ", local steps " + settings.localSteps;
+  }
+
+  /** Takes the steps of one round, with gradients at x. */
+  Combination advance(DeviceMatrix x) {
+    return advance(x, x, () -> x);
+  }
+
+  /**
+   * Takes the steps of one round.
+   *
+   * @param x the parameters; changed by all steps but a last one that is returned unformed
+   * @param first where the first gradient is taken
+   * @param later gives where the next one is taken, once x has changed
+   * @return the parameters after all steps
+   */
+  Combination advance(DeviceMatrix x, DeviceMatrix first, Supplier<DeviceMatrix> later) {
+    int[] absent = optimizer.participants().absentRows();
+    long draw = optimizer.round() * count;
+    for (int s = 0; s < count; s++) {
+      optimizer.problem().gradient(s == 0 ? first : later.get(), gradient, draw + s);
+      for (int row : absent) {
+        try (DeviceMatrix unused = gradient.row(row)) {
+          unused.fill(0);
+        }
+      }
+      if (step.isPresent()) {
+        optimizer.requireFinite(gradient, "the gradient");
+        apply(step.get(), x, absent);
+      } else if (s < count - 1) {
+        optimizer.requireFinite(gradient, "the gradient");
+        Mixing.combine(Expression.outer(x).plusOuter(-rule.stepSize(), gradient), x);
+      } else {
+        return Combination.of(x, -rule.stepSize(), gradient);
+      }
+    }
+    return Combination.of(x);
+  }
+
+  /** One step of the rule, in which absent nodes keep their parameters and their rule state. */
+  private void apply(Step rule, DeviceMatrix x, int[] absent) {
+    List<DeviceMatrix> changed = new ArrayList<>(rule.state());
+    changed.add(x);
+    List<FrozenRows> kept = changed.stream().map(m -> FrozenRows.of(m, absent)).toList();
+    try {
+      rule.apply(x, gradient);
+      for (int k = 0; k < kept.size(); k++) {
+        kept.get(k).restore(changed.get(k));
+      }
+    } finally {
+      kept.forEach(FrozenRows::close);
+    }
+  }
+
+  /** Whether {@link #advance} changes x. */
+  boolean inPlace() {
+    return step.isPresent() || count > 1;
+  }
+
+  /** The state of the rule, by name. */
+  Map<String, DeviceMatrix> state() {
+    Map<String, DeviceMatrix> state = new LinkedHashMap<>();
+    List<DeviceMatrix> matrices = step.map(Step::state).orElse(List.of());
+    for (int k = 0; k < matrices.size(); k++) {
+      state.put("rule" + k, matrices.get(k));
+    }
+    return state;
+  }
+
+  /** Steps that the rule has counted. */
+  long steps() {
+    return step.map(Step::count).orElse(0L);
+  }
+
+  void steps(long steps) {
+    step.ifPresent(s -> s.count(steps));
+  }
+
+  @Override
+  public void close() {
+    step.ifPresent(Step::close);
+    gradient.close();
+  }
+}

@@ -1,0 +1,242 @@
+package dev.kith.problem;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
+import dev.kith.device.Queue;
+import dev.kith.kernel.Batch;
+import dev.kith.kernel.Product;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Forward and backward through dense layers, for many models at a time: the weights of model b are read and its gradients
+ * written where they lie, in row b of the parameters. Keeps the matrices between the layers for the next call.
+ */
+final class LayerStack implements AutoCloseable {
+  /** Elements between the layers that one call may hold: 64 MiB of floats. */
+  private static final long MOST_ELEMENTS = 1L << 24;
+
+  /**
+   * Where the parameters of model b lie.
+   *
+   * @param matrix rows of parameters
+   * @param first the row of model 0
+   * @param stride elements from one model to the next; 0 where all are one
+   */
+  record Parameters(DeviceMatrix matrix, long first, long stride) {
+    static Parameters rows(DeviceMatrix matrix, long first) {
+      return new Parameters(matrix, first, matrix.stride());
+    }
+
+    static Parameters shared(DeviceMatrix matrix, long row) {
+      return new Parameters(matrix, row, 0);
+    }
+
+    Batch weight(Layout.Tensor tensor) {
+      return Batch.of(
+          matrix,
+          first * matrix.stride() + tensor.offset(),
+          tensor.rows(),
+          tensor.cols(),
+          tensor.cols(),
+          stride);
+    }
+
+    Batch bias(Layout.Tensor tensor) {
+      return Batch.of(
+          matrix,
+          first * matrix.stride() + tensor.offset(),
+          1,
+          tensor.size(),
+          tensor.size(),
+          stride);
+    }
+  }
+
+  /** Mean loss and number of correct rows of every model. */
+  static final class Scores {
+    private final double[] losses;
+    private final int[] hits;
+
+    private Scores(double[] losses, int[] hits) {
+      this.losses = losses;
+      this.hits = hits;
+    }
+
+    double loss(int model) {
+      return losses[model];
+    }
+
+    int correct(int model) {
+      return hits[model];
+    }
+  }
+
+  private final Queue queue;
+  private final DType dtype;
+  private final int[] widths;
+  private final Layout layout;
+  private final List<Layout.Tensor> weights = new ArrayList<>();
+  private final List<Layout.Tensor> biases = new ArrayList<>();
+  private final DeviceMatrix[] outputs;
+  private final DeviceMatrix[] deltas;
+  private Optional<DeviceMatrix> inputs = Optional.empty();
+
+  LayerStack(Queue queue, DType dtype, int features, int[] hidden, int classes) {
+    this.queue = queue;
+    this.dtype = dtype;
+    this.widths = new int[hidden.length + 2];
+    widths[0] = features;
+    System.arraycopy(hidden, 0, widths, 1, hidden.length);
+    widths[widths.length - 1] = classes;
+    Layout.Builder builder = Layout.builder();
+    for (int l = 0; l < layers(); l++) {
+      builder.tensor("layer" + l + ".weight", "weight", widths[l + 1], widths[l]);
+      builder.tensor("layer" + l + ".bias", "bias", widths[l + 1]);
+    }
+    this.layout = builder.build();
+    for (int l = 0; l < layers(); l++) {
+      weights.add(layout.tensor("layer" + l + ".weight"));
+      biases.add(layout.tensor("layer" + l + ".bias"));
+    }
+    this.outputs = new DeviceMatrix[layers()];
+    this.deltas = new DeviceMatrix[layers()];
+  }
+
+  Layout layout() {
+    return layout;
+  }
+
+  private int layers() {
+    return widths.length - 1;
+  }
+
+  /** How many of {@code models} with this many rows each go through at a time. */
+  int chunk(int rows, int models) {
+    long perRow = 0;
+    for (int width : widths) {
+      perRow += 2L * width;
+    }
+    return Math.clamp(MOST_ELEMENTS / Math.max(1, rows * perRow), 1, models);
+  }
+
+  /** A matrix for gathered samples, rows x features; its content is lost at the next call. */
+  DeviceMatrix inputs(long rows) {
+    if (inputs.isEmpty() || inputs.get().rows() != rows) {
+      inputs.ifPresent(DeviceMatrix::close);
+      inputs = Optional.of(DeviceMatrix.allocate(queue, rows, widths[0], dtype));
+    }
+    return inputs.get();
+  }
+
+  /** Loss and hits of {@code models} models, each on its batch of {@code rows}. */
+  Scores score(int models, Batch rows, DeviceMatrix labels, Parameters x) {
+    return scores(models, forward(models, rows, x), labels);
+  }
+
+  /**
+   * Loss and hits of {@code models} models, all on the same rows. Their first layers are stacked, so that one wide product
+   * takes the place of many thin ones.
+   */
+  Scores scoreTogether(int models, Batch rows, DeviceMatrix labels, Parameters x) {
+    Layout.Tensor weight = weights.getFirst();
+    long width = (long) models * widths[1];
+    try (DeviceMatrix stacked = DeviceMatrix.allocate(queue, 1, models * weight.size(), dtype);
+        DeviceMatrix together = DeviceMatrix.allocate(queue, rows.rows(), width, dtype)) {
+      for (int b = 0; b < models; b++) {
+        try (DeviceMatrix model = x.matrix().row(x.first() + b);
+            DeviceMatrix from =
+                model.columns(weight.offset(), weight.offset() + weight.size());
+            DeviceMatrix to = stacked.columns(b * weight.size(), (b + 1) * weight.size())) {
+          to.copyFrom(from);
+        }
+      }
+      Batch all = Batch.of(stacked, 0, width, widths[0], widths[0], 0);
+      Product.multiply(1, 1, rows, false, all, true, 0, Batch.of(together));
+      Batch each = Batch.of(together, 0, rows.rows(), widths[1], together.stride(), widths[1]);
+      return scores(models, activate(models, each, x), labels);
+    }
+  }
+
+  private Scores scores(int models, Batch logits, DeviceMatrix labels) {
+    try (DeviceMatrix loss = DeviceMatrix.allocate(queue, 1, models, DType.F64);
+        DeviceMatrix correct = DeviceMatrix.allocate(queue, 1, models, DType.I32)) {
+      Product.softmaxCrossEntropy(
+          models, logits, labels, Optional.empty(), Optional.of(loss), Optional.of(correct));
+      return new Scores(loss.toDoubles(), correct.toInts());
+    }
+  }
+
+  /** Writes the gradients of {@code models} models into the rows of g from {@code firstRow} on. */
+  void gradient(int models, Batch rows, DeviceMatrix labels, Parameters x, DeviceMatrix g, int firstRow) {
+    Batch logits = forward(models, rows, x);
+    Product.softmaxCrossEntropy(
+        models, logits, labels, Optional.of(logits), Optional.empty(), Optional.empty());
+    Parameters gradients = Parameters.rows(g, firstRow);
+    Batch delta = logits;
+    for (int l = layers() - 1; l >= 0; l--) {
+      boolean hidden = l < layers() - 1;
+      Batch output = window(outputs[l], models, rows.rows());
+      Product.biasActivateBackward(models, output, delta, gradients.bias(biases.get(l)), hidden);
+      Batch input = l == 0 ? rows : window(outputs[l - 1], models, rows.rows());
+      Product.multiply(models, 1, delta, true, input, false, 0, gradients.weight(weights.get(l)));
+      if (l > 0) {
+        Batch below = space(deltas, l - 1, models, rows.rows());
+        Product.multiply(models, 1, delta, false, x.weight(weights.get(l)), false, 0, below);
+        delta = below;
+      }
+    }
+  }
+
+  private Batch forward(int models, Batch rows, Parameters x) {
+    Batch products = space(outputs, 0, models, rows.rows());
+    Product.multiply(models, 1, rows, false, x.weight(weights.getFirst()), true, 0, products);
+    return activate(models, products, x);
+  }
+
+  /** From the products of the first layer to the logits. */
+  private Batch activate(int models, Batch products, Parameters x) {
+    Batch h = products;
+    for (int l = 0; l < layers(); l++) {
+      if (l > 0) {
+        Batch next = space(outputs, l, models, h.rows());
+        Product.multiply(models, 1, h, false, x.weight(weights.get(l)), true, 0, next);
+        h = next;
+      }
+      Product.biasActivate(models, h, x.bias(biases.get(l)), l < layers() - 1);
+    }
+    return h;
+  }
+
+  /** The matrix behind layer l, large enough for {@code models} times {@code rows}. */
+  private Batch space(DeviceMatrix[] kept, int l, int models, long rows) {
+    if (kept[l] == null || kept[l].rows() < models * rows) {
+      if (kept[l] != null) {
+        kept[l].close();
+      }
+      kept[l] = DeviceMatrix.allocate(queue, models * rows, widths[l + 1], dtype);
+    }
+    return window(kept[l], models, rows);
+  }
+
+  private static Batch window(DeviceMatrix matrix, int models, long rows) {
+    if (models * rows > matrix.rows()) {
+      throw new AssertionError("the matrix is too small for " + models + " models");
+    }
+    return Batch.of(matrix, 0, rows, matrix.cols(), matrix.stride(), rows * matrix.stride());
+  }
+
+  @Override
+  public void close() {
+    inputs.ifPresent(DeviceMatrix::close);
+    for (DeviceMatrix[] kept : new DeviceMatrix[][] {outputs, deltas}) {
+      for (DeviceMatrix matrix : kept) {
+        if (matrix != null) {
+          matrix.close();
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,274 @@
+package dev.kith.problem;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
+import dev.kith.device.Queue;
+import dev.kith.kernel.Batch;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Memory;
+import dev.kith.kernel.Mixing;
+import dev.kith.kernel.Reduction;
+import dev.kith.random.SharedRandom;
+import dev.kith.random.Stream;
+import java.util.Optional;
+
+/**
+ * Classification by layers of {@code h' = act(h A^T + b)} under softmax with cross-entropy, one model per node:
+ *
+ * <pre>
+ * f_i(x) = (1 / |D_i|) sum over the samples of D_i of (log sum_c exp z_c - z_label) + (lambda / 2) |x|^2
+ * </pre>
+ *
+ * <p>A mini-batch takes {@code batch} samples of D_i, drawn uniformly with replacement by (seed, node, round) in stream
+ * {@link Stream#BATCH}: an unbiased estimate of the gradient of f_i, whatever the size of D_i. All nodes' batches are
+ * gathered at once and go through batched products. A node without data has f_i = 0 and gradient 0: it only relays.
+ *
+ * <p>The parameters of layer l are the tensors {@code layerL.weight} (group "weight", outputs x inputs, as in PyTorch and
+ * DJL) and {@code layerL.bias} (group "bias").
+ */
+public abstract sealed class LayeredClassifier implements Problem, Value, Classifier
+    permits SoftmaxRegression, MultilayerPerceptron {
+  /** Rows that evaluations take at a time: fixed, so that sums do not depend on the machine. */
+  private static final int BLOCK = 1024;
+
+  private final Queue queue;
+  private final DType dtype;
+  private final int nodes;
+  private final int firstNode;
+  private final int localNodes;
+  private final int batch;
+  private final long seed;
+  private final double regularization;
+  private final LayerStack stack;
+  private final LocalSamples samples;
+  private final Optional<LocalSamples> test;
+
+  LayeredClassifier(ClassifierBuilder<?> builder, int... hidden) {
+    this.queue = builder.queue;
+    this.dtype = builder.dtype;
+    this.nodes = builder.parts.length;
+    this.firstNode = builder.firstNode;
+    this.localNodes = builder.localNodes < 0 ? nodes : builder.localNodes;
+    this.batch = builder.batch;
+    this.seed = builder.seed;
+    this.regularization = builder.regularization;
+    if (localNodes < 1 || firstNode + localNodes > nodes) {
+      throw new IllegalArgumentException(
+          "nodes %d to %d do not lie among %d nodes"
+              .formatted(firstNode, firstNode + localNodes - 1, nodes));
+    }
+    this.stack =
+        new LayerStack(queue, dtype, builder.data.features(), hidden, builder.data.classes());
+    this.samples = LocalSamples.of(queue, dtype, builder.data, builder.parts, firstNode, localNodes);
+    this.test = builder.test.map(data -> LocalSamples.whole(queue, dtype, data));
+  }
+
+  @Override
+  public final Layout layout() {
+    return stack.layout();
+  }
+
+  @Override
+  public final int nodes() {
+    return nodes;
+  }
+
+  @Override
+  public final int firstNode() {
+    return firstNode;
+  }
+
+  @Override
+  public final int localNodes() {
+    return localNodes;
+  }
+
+  /** A start for {@code optimizer} builders: one row, 1 x d, that all nodes begin from. */
+  public final DeviceMatrix initial(long initialSeed) {
+    DeviceMatrix start = DeviceMatrix.allocate(queue, 1, layout(), dtype);
+    start.upload(initialValues(initialSeed, 0));
+    return start;
+  }
+
+  /** A start of its own for every local node, localNodes x d. Models from different starts do not average well. */
+  public final DeviceMatrix initialOfEachNode(long initialSeed) {
+    DeviceMatrix start = DeviceMatrix.allocate(queue, localNodes, layout(), dtype);
+    for (int i = 0; i < localNodes; i++) {
+      try (DeviceMatrix row = start.row(i)) {
+        row.upload(initialValues(initialSeed, firstNode + i));
+      }
+    }
+    return start;
+  }
+
+  /** d numbers to begin from, a pure function of seed and node. */
+  abstract double[] initialValues(long initialSeed, int node);
+
+  @Override
+  public final void gradient(DeviceMatrix x, DeviceMatrix g, long round) {
+    checkParameters(x, localNodes);
+    checkParameters(g, localNodes);
+    if (batch == 0) {
+      fullGradient(x, g);
+    } else {
+      int chunk = stack.chunk(batch, localNodes);
+      for (int first = 0; first < localNodes; first += chunk) {
+        batchGradient(x, g, round, first, Math.min(chunk, localNodes - first));
+      }
+    }
+    for (int i = 0; i < localNodes; i++) {
+      if (samples.count(i) == 0) {
+        try (DeviceMatrix row = g.row(i)) {
+          row.fill(0);
+        }
+      }
+    }
+    if (regularization != 0) {
+      Mixing.combine(Expression.outer(g).plusOuter(regularization, x), g);
+    }
+  }
+
+  private void batchGradient(DeviceMatrix x, DeviceMatrix g, long round, int first, int count) {
+    int[] index = new int[count * batch];
+    for (int i = 0; i < count; i++) {
+      int size = samples.count(first + i);
+      if (size > 0) {
+        SharedRandom random =
+            new SharedRandom(seed, Stream.BATCH, firstNode + first + i, round);
+        for (int k = 0; k < batch; k++) {
+          index[i * batch + k] = samples.start(first + i) + (int) random.below(k, size);
+        }
+      }
+    }
+    try (DeviceMatrix picked = DeviceMatrix.allocate(queue, 1, index.length, DType.I32);
+        DeviceMatrix labels = DeviceMatrix.allocate(queue, count, batch, DType.I32)) {
+      picked.upload(index);
+      labels.upload(samples.labels(index));
+      DeviceMatrix inputs = stack.inputs((long) count * batch);
+      Memory.gatherRows(samples.features(), picked, inputs);
+      Batch rows =
+          Batch.of(
+              inputs, 0, batch, inputs.cols(), inputs.stride(), batch * inputs.stride());
+      stack.gradient(count, rows, labels, LayerStack.Parameters.rows(x, first), g, first);
+    }
+  }
+
+  /** Nodes with equally many samples go together; no node's samples are copied. */
+  private void fullGradient(DeviceMatrix x, DeviceMatrix g) {
+    for (LocalSamples.Run run : samples.runs()) {
+      if (run.count() == 0) {
+        continue;
+      }
+      int chunk = stack.chunk(run.count(), run.nodes());
+      for (int from = 0; from < run.nodes(); from += chunk) {
+        int count = Math.min(chunk, run.nodes() - from);
+        try (DeviceMatrix labels = run.labels().rows(from, from + count)) {
+          int node = run.firstNode() + from;
+          stack.gradient(
+              count,
+              samples.batch(run, from, 0, run.count()),
+              labels,
+              LayerStack.Parameters.rows(x, node),
+              g,
+              node);
+        }
+      }
+    }
+  }
+
+  /**
+   * {@inheritDoc}
+   *
+   * @param x localNodes x d; or one row, which then stands for every node: with the mean model, the mean over all nodes of
+   *     {@code out} is F(mean)
+   */
+  @Override
+  public final void values(DeviceMatrix x, DeviceMatrix out) {
+    checkParameters(x, x.rows() == 1 ? 1 : localNodes);
+    boolean shared = x.rows() == 1 && localNodes > 1;
+    double[] values = new double[localNodes];
+    for (LocalSamples.Run run : samples.runs()) {
+      int chunk = stack.chunk(Math.min(BLOCK, run.count()), run.nodes());
+      for (int from = 0; from < run.nodes() && run.count() > 0; from += chunk) {
+        int count = Math.min(chunk, run.nodes() - from);
+        int node = run.firstNode() + from;
+        for (int row = 0; row < run.count(); row += BLOCK) {
+          int end = Math.min(row + BLOCK, run.count());
+          try (DeviceMatrix labels = run.labels().rows(from, from + count);
+              DeviceMatrix block = labels.columns(row, end)) {
+            LayerStack.Scores scores =
+                stack.score(
+                    count,
+                    samples.batch(run, from, row, end),
+                    block,
+                    shared ? LayerStack.Parameters.shared(x, 0) : LayerStack.Parameters.rows(x, node));
+            for (int i = 0; i < count; i++) {
+              values[node + i] += scores.loss(i) * (end - row) / run.count();
+            }
+          }
+        }
+      }
+    }
+    if (regularization != 0) {
+      double[] squares = Reduction.squares(x);
+      for (int i = 0; i < localNodes; i++) {
+        if (samples.count(i) > 0) {
+          values[i] += 0.5 * regularization * squares[shared ? 0 : i];
+        }
+      }
+    }
+    out.upload(values);
+  }
+
+  @Override
+  public final Evaluation evaluate(DeviceMatrix x) {
+    LocalSamples set =
+        test.orElseThrow(
+            () -> new IllegalStateException("the problem was made without a test set"));
+    checkParameters(x, x.rows());
+    int models = Math.toIntExact(x.rows());
+    LocalSamples.Run run = set.runs().getFirst();
+    int size = run.count();
+    double[] accuracy = new double[models];
+    double[] loss = new double[models];
+    int chunk = stack.chunk(Math.min(BLOCK, size), models);
+    for (int first = 0; first < models; first += chunk) {
+      int count = Math.min(chunk, models - first);
+      for (int row = 0; row < size; row += BLOCK) {
+        int end = Math.min(row + BLOCK, size);
+        try (DeviceMatrix labels = set.repeatedLabels(row, end, count)) {
+          LayerStack.Scores scores =
+              stack.scoreTogether(
+                  count,
+                  set.sharedBatch(row, end),
+                  labels,
+                  LayerStack.Parameters.rows(x, first));
+          for (int i = 0; i < count; i++) {
+            loss[first + i] += scores.loss(i) * (end - row) / size;
+            accuracy[first + i] += scores.correct(i);
+          }
+        }
+      }
+    }
+    for (int i = 0; i < models; i++) {
+      accuracy[i] /= size;
+    }
+    return new Evaluation(accuracy, loss);
+  }
+
+  private void checkParameters(DeviceMatrix x, long rows) {
+    if (x.rows() != rows || x.cols() != layout().size() || x.dtype() != dtype) {
+      throw new IllegalArgumentException(
+          "the matrix is %d x %d of %s; this problem needs %d x %d of %s"
+              .formatted(x.rows(), x.cols(), x.dtype(), rows, layout().size(), dtype));
+    }
+  }
+
+  @Override
+  public final void close() {
+    samples.close();
+    test.ifPresent(LocalSamples::close);
+    stack.close();
+  }
+}

@@ -1,0 +1,232 @@
+package dev.kith.optimizer;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Queue;
+import dev.kith.graph.FailingSchedule;
+import dev.kith.graph.Failures;
+import dev.kith.graph.Laplacian;
+import dev.kith.graph.MixingMatrix;
+import dev.kith.graph.MixingSchedule;
+import dev.kith.graph.Topologies;
+import dev.kith.graph.WeightRule;
+import dev.kith.kernel.StepOptions;
+import dev.kith.kernel.StepRule;
+import dev.kith.network.Network;
+import dev.kith.network.Transport;
+import dev.kith.problem.Problem;
+import dev.kith.problem.Quadratic;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.IntFunction;
+
+/**
+ * Every optimizer of this package with the settings under which the tests run it.
+ *
+ * @param draws gradients that a node takes in a round
+ */
+record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, Factory factory) {
+  /** Makes an optimizer. */
+  interface Factory {
+    Optimizer create(Problem problem, Network network, DeviceMatrix initial);
+  }
+
+  static List<Algorithm> all() {
+    IntFunction<MixingSchedule> ring = n -> MixingSchedule.constant(ring(n));
+    IntFunction<MixingSchedule> lazyRing = n -> MixingSchedule.constant(ring(n).lazy());
+    IntFunction<MixingSchedule> peers = MixingSchedule::onePeerExponential;
+    IntFunction<MixingSchedule> directed = n -> MixingSchedule.constant(pushWeights(n));
+    IntFunction<MixingSchedule> gossip = n -> MixingSchedule.sparseGossip(n, 0.2, 5);
+    List<Algorithm> all = new ArrayList<>();
+    all.add(new Algorithm("dsgd", 1, ring, (p, w, x) -> DecentralizedSgd.builder(p, w, x).build()));
+    all.add(
+        new Algorithm(
+            "dsgd, one peer, 3 local steps of Adam",
+            3,
+            peers,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .rule(StepRule.Adam.withDefaults())
+                    .localSteps(3)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dsgd, weight decay and clipping",
+            1,
+            ring,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .stepSize(0.05)
+                    .options(StepOptions.builder().weightDecay(0.01).clipNorm(1).build())
+                    .build()));
+    all.add(
+        new Algorithm(
+            "fedavg",
+            4,
+            n -> MixingSchedule.constant(MixingMatrix.uniform(n)),
+            (p, w, x) -> DecentralizedSgd.builder(p, w, x).localSteps(4).build()));
+    all.add(
+        new Algorithm(
+            "dsgd-cta",
+            1,
+            ring,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x).form(DecentralizedSgd.Form.CTA).build()));
+    all.add(
+        new Algorithm(
+            "dsgd-cta, 2 local steps of heavy ball",
+            2,
+            ring,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .form(DecentralizedSgd.Form.CTA)
+                    .rule(new StepRule.HeavyBall(0.05, 0.9))
+                    .localSteps(2)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "d2", 1, lazyRing, (p, w, x) -> DSquared.builder(p, w, x).stepSize(0.05).build()));
+    all.add(
+        new Algorithm(
+            "extra", 1, ring, (p, w, x) -> Extra.builder(p, w, x).stepSize(0.05).build()));
+    all.add(
+        new Algorithm(
+            "dsgt",
+            1,
+            ring,
+            (p, w, x) -> GradientTracking.builder(p, w, x).stepSize(0.05).build()));
+    all.add(
+        new Algorithm(
+            "dsgt-cta, one peer",
+            1,
+            peers,
+            (p, w, x) ->
+                GradientTracking.builder(p, w, x)
+                    .form(DecentralizedSgd.Form.CTA)
+                    .stepSize(0.02)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "chebyshev",
+            1,
+            ring,
+            (p, w, x) -> ChebyshevSgd.builder(p, w, x).gossipRounds(4).stepSize(0.05).build()));
+    all.add(
+        new Algorithm(
+            "push-sum", 1, directed, (p, w, x) -> PushSum.builder(p, w, x).stepSize(0.05).build()));
+    all.add(
+        new Algorithm(
+            "push-sum, 2 local steps of Nesterov",
+            2,
+            directed,
+            (p, w, x) ->
+                PushSum.builder(p, w, x)
+                    .rule(new StepRule.Nesterov(0.02, 0.9))
+                    .localSteps(2)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "single-merge",
+            2,
+            gossip,
+            (p, w, x) ->
+                SingleMerge.builder(p, w, x)
+                    .localSteps(2)
+                    .denseWindow(5, 7)
+                    .mergeAfter(18)
+                    .build()));
+    all.add(new Algorithm("central", 1, ring, (p, w, x) -> CentralSgd.builder(p, w, x).build()));
+    all.add(
+        new Algorithm(
+            "central, 2 local steps of RMSProp",
+            2,
+            ring,
+            (p, w, x) ->
+                CentralSgd.builder(p, w, x)
+                    .rule(StepRule.RmsProp.withDefaults())
+                    .localSteps(2)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "gains",
+            1,
+            n -> MixingSchedule.constant(Laplacian.of(Topologies.ring(n)).matrix()),
+            (p, w, x) ->
+                ConsensusGainSgd.builder(p, w, x)
+                    .gradientGain(0.2, 0.8)
+                    .consensusGain(0.2, 0.1)
+                    .build()));
+    IntFunction<MixingSchedule> failing =
+        n ->
+            FailingSchedule.of(
+                Topologies.ring(n),
+                new WeightRule.Metropolis(),
+                Failures.builder().removeNodes(4, 2, n - 1).linkFailure(0.2, 9).build());
+    all.add(
+        new Algorithm(
+            "dsgd, failures, Adam",
+            1,
+            failing,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build()));
+    all.add(
+        new Algorithm(
+            "central, failures",
+            2,
+            failing,
+            (p, w, x) -> CentralSgd.builder(p, w, x).localSteps(2).build()));
+    return all;
+  }
+
+  static MixingMatrix ring(int n) {
+    return new WeightRule.Metropolis().weights(Topologies.ring(n));
+  }
+
+  /** Column-stochastic: node j keeps a half, sends a quarter to j + 1, and a quarter to j + 3. */
+  static MixingMatrix pushWeights(int n) {
+    double[][] p = new double[n][n];
+    for (int j = 0; j < n; j++) {
+      p[j][j] += 0.5;
+      p[(j + 1) % n][j] += j % 2 == 0 ? 0.25 : 0.5;
+      p[(j + 3) % n][j] += j % 2 == 0 ? 0.25 : 0;
+    }
+    return MixingMatrix.ofDense(MixingMatrix.Kind.COLUMN_STOCHASTIC, p);
+  }
+
+  /** The local part of a noisy problem on which all nodes differ. */
+  static Quadratic problem(int nodes, Transport transport, Queue queue, DType dtype) {
+    return Quadratic.random(nodes, 5, 4, 1, 3)
+        .noise(0.1, 11)
+        .nodes(transport.range().begin(), transport.range().end())
+        .build(queue, dtype);
+  }
+
+  /** What a test does with an optimizer. */
+  interface Body<T> {
+    T run(Optimizer optimizer);
+  }
+
+  /** Runs on the local part of {@link #problem}, from zero. */
+  <T> T run(
+      int nodes,
+      Transport transport,
+      Queue queue,
+      DType dtype,
+      Optional<DType> message,
+      Body<T> body) {
+    Network.Builder builder = Network.builder(schedule.apply(nodes)).transport(transport);
+    message.ifPresent(builder::messageType);
+    try (Quadratic problem = problem(nodes, transport, queue, dtype);
+        Network network = builder.build();
+        DeviceMatrix zero = DeviceMatrix.allocate(queue, 1, problem.layout(), dtype);
+        Optimizer optimizer = factory.create(problem, network, zero)) {
+      return body.run(optimizer);
+    }
+  }
+
+  @Override
+  public String toString() {
+    return label;
+  }
+}
