@@ -14,16 +14,20 @@ import java.util.Optional;
 import java.util.Properties;
 
 /**
- * Hands OpenBLAS to the family {@code product}. The libraries come from the jar of {@code org.bytedeco:openblas} and are
- * unpacked once into {@code dev.kith.cache} or the user's cache folder; JavaCPP is not used. {@code KITH_BLAS} names another
- * library, or is {@code none}. Where nothing loads, the plain kernel answers: slower, never an error.
+ * Hands OpenBLAS to the family {@code product}. The libraries come from the jar of {@code
+ * org.bytedeco:openblas} and are unpacked once into {@code dev.kith.cache} or the user's cache
+ * folder; JavaCPP is not used. {@code KITH_BLAS} names another library, or is {@code none}. Where
+ * nothing loads, the plain kernel answers: slower, never an error.
  */
 public final class Blas {
   private static final String BASE = "/org/bytedeco/openblas/linux-x86_64/";
   private static final String VERSION = "/META-INF/maven/org.bytedeco/openblas/pom.properties";
   private static final String OPENBLAS = "libopenblas.so.0";
 
-  /** libgfortran, which OpenBLAS finds beside itself, does not look there for libquadmath: that is loaded first. */
+  /**
+   * libgfortran, which OpenBLAS finds beside itself, does not look there for libquadmath: that is
+   * loaded first.
+   */
   private static final List<String> LIBRARIES =
       List.of("libquadmath.so.0", "libgfortran.so.5", OPENBLAS);
 
@@ -94,7 +98,10 @@ public final class Blas {
     return properties.getProperty("version", "unknown");
   }
 
-  /** Unpacks what is not there in full length yet; files are written aside and renamed, so they are whole or absent. */
+  /**
+   * Unpacks what is not there in full length yet; files are written aside and renamed, so they are
+   * whole or absent.
+   */
   private static Path unpack(Path folder) throws IOException {
     Files.createDirectories(folder);
     for (String name : LIBRARIES) {
@@ -110,7 +117,8 @@ public final class Blas {
       Path aside = Files.createTempFile(folder, name, ".part");
       try (InputStream in = connection.getInputStream()) {
         Files.copy(in, aside, StandardCopyOption.REPLACE_EXISTING);
-        Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        Files.move(
+            aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       } finally {
         Files.deleteIfExists(aside);
       }

@@ -3,6 +3,7 @@ package dev.kith.lab;
 import picocli.CommandLine.Option;
 
 /** Flags of every command. */
+@SuppressWarnings("UnusedVariable") // picocli sets and reads the fields
 final class CommonOptions {
   @Option(
       names = {"-h", "--help"},

@@ -13,7 +13,10 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
-/** {@code compare}: a run for every combination of comma-separated values, one after the other, and a common report. */
+/**
+ * {@code compare}: a run for every combination of comma-separated values, one after the other, and
+ * a common report.
+ */
 @Command(
     name = "compare",
     description =
@@ -21,7 +24,10 @@ import picocli.CommandLine.Mixin;
     sortOptions = false)
 final class CompareCommand implements Callable<Integer> {
   @Mixin private ExperimentOptions options;
-  @Mixin private CommonOptions common;
+
+  @Mixin
+  @SuppressWarnings("UnusedVariable") // picocli fills it
+  private CommonOptions common;
 
   @Override
   public Integer call() throws IOException {
@@ -34,7 +40,8 @@ final class CompareCommand implements Callable<Integer> {
           break;
         }
         Path own = folder.resolve("run-" + (outcomes.size() + 1));
-        String task = "%d/%d %s".formatted(outcomes.size() + 1, runs.size(), settings.algorithmName());
+        String task =
+            "%d/%d %s".formatted(outcomes.size() + 1, runs.size(), settings.algorithmName());
         Outcome outcome = TrainCommand.run(settings, options, own, stop::asked, task);
         TrainCommand.writeReport(RunReport.of(outcome), own);
         outcomes.add(outcome);

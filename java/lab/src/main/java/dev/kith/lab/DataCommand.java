@@ -39,7 +39,9 @@ final class DataCommand implements Callable<Integer> {
       description = "Print one JSON document on standard output and nothing else there.")
   private boolean json;
 
-  @Mixin private CommonOptions common;
+  @Mixin
+  @SuppressWarnings("UnusedVariable") // picocli fills it
+  private CommonOptions common;
 
   @Override
   public Integer call() {

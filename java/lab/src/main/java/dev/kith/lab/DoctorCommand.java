@@ -14,10 +14,13 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code doctor}: what Kith found on this machine, and why it does not use what it does not use. */
+/**
+ * {@code doctor}: what Kith found on this machine, and why it does not use what it does not use.
+ */
 @Command(
     name = "doctor",
-    description = "Shows the CPU tier, devices, libraries and versions, and why something is not used.",
+    description =
+        "Shows the CPU tier, devices, libraries and versions, and why something is not used.",
     sortOptions = false)
 final class DoctorCommand implements Callable<Integer> {
   @Option(
@@ -25,7 +28,9 @@ final class DoctorCommand implements Callable<Integer> {
       description = "Print one JSON document on standard output and nothing else there.")
   private boolean json;
 
-  @Mixin private CommonOptions common;
+  @Mixin
+  @SuppressWarnings("UnusedVariable") // picocli fills it
+  private CommonOptions common;
 
   @Override
   public Integer call() {
@@ -53,7 +58,9 @@ final class DoctorCommand implements Callable<Integer> {
         "java",
         "%s (%s, %s)"
             .formatted(
-                Runtime.version(), System.getProperty("java.vendor"), System.getProperty("java.home")));
+                Runtime.version(),
+                System.getProperty("java.vendor"),
+                System.getProperty("java.home")));
     report.put("version", Kith.version());
     report.put("problem", devices.isEmpty() ? Device.unavailableReason() : null);
     report.put("blas", blas);

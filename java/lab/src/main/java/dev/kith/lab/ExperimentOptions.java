@@ -10,7 +10,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import picocli.CommandLine.Option;
 
-/** The flags of {@code train} and {@code compare}. Values stay texts: {@code compare} takes lists of them. */
+/**
+ * The flags of {@code train} and {@code compare}. Values stay texts: {@code compare} takes lists of
+ * them.
+ */
 final class ExperimentOptions {
   @Option(
       names = "--algorithm",

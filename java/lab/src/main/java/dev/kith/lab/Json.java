@@ -8,8 +8,8 @@ import java.io.UncheckedIOException;
 import java.util.Map;
 
 /**
- * Writes maps, lists, texts, numbers and truth values as one JSON document. Numbers that JSON cannot write (NaN, infinities)
- * become null.
+ * Writes maps, lists, texts, numbers and truth values as one JSON document. Numbers that JSON
+ * cannot write (NaN, infinities) become null.
  */
 public final class Json {
   private Json() {}

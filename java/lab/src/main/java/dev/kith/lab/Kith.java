@@ -20,8 +20,9 @@ import picocli.CommandLine.Spec;
 /**
  * The command line of Kith.
  *
- * <p>Exit codes: 0 fine, 1 a claim or check failed (a run whose numbers left the finite ones among them), 2 usage, 3
- * environment, 130 and 143 after Ctrl-C and SIGTERM. An error is one sentence on standard error.
+ * <p>Exit codes: 0 fine, 1 a claim or check failed (a run whose numbers left the finite ones among
+ * them), 2 usage, 3 environment, 130 and 143 after Ctrl-C and SIGTERM. An error is one sentence on
+ * standard error.
  */
 @Command(
     name = "kith",
@@ -50,12 +51,14 @@ public final class Kith implements Runnable {
       names = {"-h", "--help"},
       usageHelp = true,
       description = "Show this help.")
+  @SuppressWarnings("UnusedVariable") // picocli reads it
   private boolean help;
 
   @Option(
       names = {"-V", "--version"},
       versionHelp = true,
       description = "Show the version.")
+  @SuppressWarnings("UnusedVariable") // picocli reads it
   private boolean version;
 
   /** Runs a command and ends the JVM with its exit code. */

@@ -45,12 +45,14 @@ final class ProgressDisplay implements TrainingRun.Progress, AutoCloseable {
   }
 
   @Override
+  @SuppressWarnings("ReferenceEquality") // a new measurement is a new object
   public void at(long round, Measurement last) {
     if (bar != null) {
       bar.stepTo(round);
       if (last != shown) {
         shown = last;
-        bar.setExtraMessage(String.format(Locale.ROOT, "accuracy %.1f %%", 100 * last.testAccuracy()));
+        bar.setExtraMessage(
+            String.format(Locale.ROOT, "accuracy %.1f %%", 100 * last.testAccuracy()));
       }
     }
   }

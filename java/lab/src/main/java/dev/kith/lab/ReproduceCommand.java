@@ -29,7 +29,9 @@ import picocli.CommandLine.Spec;
 final class ReproduceCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
 
-  @Mixin private CommonOptions common;
+  @Mixin
+  @SuppressWarnings("UnusedVariable") // picocli fills it
+  private CommonOptions common;
 
   @Parameters(
       paramLabel = "CLAIM",

@@ -3,8 +3,8 @@ package dev.kith.lab;
 import java.util.concurrent.CountDownLatch;
 
 /**
- * Ctrl-C and SIGTERM ask the loop to stop. The JVM then ends, with exit code 130 or 143, once {@link #close} says that
- * snapshot and report are written.
+ * Ctrl-C and SIGTERM ask the loop to stop. The JVM then ends, with exit code 130 or 143, once
+ * {@link #close} says that snapshot and report are written.
  */
 final class StopSignal implements AutoCloseable {
   private final CountDownLatch done = new CountDownLatch(1);

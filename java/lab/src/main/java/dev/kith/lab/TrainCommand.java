@@ -21,11 +21,15 @@ import picocli.CommandLine.Mixin;
 /** {@code train}: one run. */
 @Command(
     name = "train",
-    description = "Trains a model on nodes that talk to their neighbours only, and writes a report.",
+    description =
+        "Trains a model on nodes that talk to their neighbours only, and writes a report.",
     sortOptions = false)
 final class TrainCommand implements Callable<Integer> {
   @Mixin private ExperimentOptions options;
-  @Mixin private CommonOptions common;
+
+  @Mixin
+  @SuppressWarnings("UnusedVariable") // picocli fills it
+  private CommonOptions common;
 
   @Override
   public Integer call() throws IOException {
@@ -99,7 +103,7 @@ final class TrainCommand implements Callable<Integer> {
     out.printf(
         Locale.ROOT,
         "  sent               %s in %,d messages%n",
-        Sizes.bytes(last.bytes()),
+        Sizes.bytes((double) last.bytes()),
         last.messages());
     out.printf(Locale.ROOT, "  consensus distance %.3e%n", last.consensusDistance());
     out.printf("  report             %s%n", outcome.folder().resolve("report.html"));

@@ -94,7 +94,8 @@ public abstract sealed class ClassifierBuilder<B extends ClassifierBuilder<B>>
   public final B nodes(int first, int count) {
     if (first < 0 || count < 1 || first > parts.length - count) {
       throw new IllegalArgumentException(
-          "nodes %d to %d do not lie among %d nodes".formatted(first, first + count - 1, parts.length));
+          "nodes %d to %d do not lie among %d nodes"
+              .formatted(first, first + count - 1, parts.length));
     }
     this.firstNode = first;
     this.localNodes = count;

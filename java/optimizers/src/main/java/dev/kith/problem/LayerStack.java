@@ -11,8 +11,9 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * Forward and backward through dense layers, for many models at a time: the weights of model b are read and its gradients
- * written where they lie, in row b of the parameters. Keeps the matrices between the layers for the next call.
+ * Forward and backward through dense layers, for many models at a time: the weights of model b are
+ * read and its gradients written where they lie, in row b of the parameters. Keeps the matrices
+ * between the layers for the next call.
  */
 final class LayerStack implements AutoCloseable {
   /** Elements between the layers that one call may hold: 64 MiB of floats. */
@@ -137,8 +138,8 @@ final class LayerStack implements AutoCloseable {
   }
 
   /**
-   * Loss and hits of {@code models} models, all on the same rows. Their first layers are stacked, so that one wide product
-   * takes the place of many thin ones.
+   * Loss and hits of {@code models} models, all on the same rows. Their first layers are stacked,
+   * so that one wide product takes the place of many thin ones.
    */
   Scores scoreTogether(int models, Batch rows, DeviceMatrix labels, Parameters x) {
     Layout.Tensor weight = weights.getFirst();
@@ -147,8 +148,7 @@ final class LayerStack implements AutoCloseable {
         DeviceMatrix together = DeviceMatrix.allocate(queue, rows.rows(), width, dtype)) {
       for (int b = 0; b < models; b++) {
         try (DeviceMatrix model = x.matrix().row(x.first() + b);
-            DeviceMatrix from =
-                model.columns(weight.offset(), weight.offset() + weight.size());
+            DeviceMatrix from = model.columns(weight.offset(), weight.offset() + weight.size());
             DeviceMatrix to = stacked.columns(b * weight.size(), (b + 1) * weight.size())) {
           to.copyFrom(from);
         }
@@ -170,7 +170,8 @@ final class LayerStack implements AutoCloseable {
   }
 
   /** Writes the gradients of {@code models} models into the rows of g from {@code firstRow} on. */
-  void gradient(int models, Batch rows, DeviceMatrix labels, Parameters x, DeviceMatrix g, int firstRow) {
+  void gradient(
+      int models, Batch rows, DeviceMatrix labels, Parameters x, DeviceMatrix g, int firstRow) {
     Batch logits = forward(models, rows, x);
     Product.softmaxCrossEntropy(
         models, logits, labels, Optional.of(logits), Optional.empty(), Optional.empty());

@@ -14,18 +14,20 @@ import dev.kith.random.Stream;
 import java.util.Optional;
 
 /**
- * Classification by layers of {@code h' = act(h A^T + b)} under softmax with cross-entropy, one model per node:
+ * Classification by layers of {@code h' = act(h A^T + b)} under softmax with cross-entropy, one
+ * model per node:
  *
  * <pre>
  * f_i(x) = (1 / |D_i|) sum over the samples of D_i of (log sum_c exp z_c - z_label) + (lambda / 2) |x|^2
  * </pre>
  *
- * <p>A mini-batch takes {@code batch} samples of D_i, drawn uniformly with replacement by (seed, node, round) in stream
- * {@link Stream#BATCH}: an unbiased estimate of the gradient of f_i, whatever the size of D_i. All nodes' batches are
- * gathered at once and go through batched products. A node without data has f_i = 0 and gradient 0: it only relays.
+ * <p>A mini-batch takes {@code batch} samples of D_i, drawn uniformly with replacement by (seed,
+ * node, round) in stream {@link Stream#BATCH}: an unbiased estimate of the gradient of f_i,
+ * whatever the size of D_i. All nodes' batches are gathered at once and go through batched
+ * products. A node without data has f_i = 0 and gradient 0: it only relays.
  *
- * <p>The parameters of layer l are the tensors {@code layerL.weight} (group "weight", outputs x inputs, as in PyTorch and
- * DJL) and {@code layerL.bias} (group "bias").
+ * <p>The parameters of layer l are the tensors {@code layerL.weight} (group "weight", outputs x
+ * inputs, as in PyTorch and DJL) and {@code layerL.bias} (group "bias").
  */
 public abstract sealed class LayeredClassifier implements Problem, Value, Classifier
     permits SoftmaxRegression, MultilayerPerceptron {
@@ -60,7 +62,8 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
     }
     this.stack =
         new LayerStack(queue, dtype, builder.data.features(), hidden, builder.data.classes());
-    this.samples = LocalSamples.of(queue, dtype, builder.data, builder.parts, firstNode, localNodes);
+    this.samples =
+        LocalSamples.of(queue, dtype, builder.data, builder.parts, firstNode, localNodes);
     this.test = builder.test.map(data -> LocalSamples.whole(queue, dtype, data));
   }
 
@@ -91,7 +94,10 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
     return start;
   }
 
-  /** A start of its own for every local node, localNodes x d. Models from different starts do not average well. */
+  /**
+   * A start of its own for every local node, localNodes x d. Models from different starts do not
+   * average well.
+   */
   public final DeviceMatrix initialOfEachNode(long initialSeed) {
     DeviceMatrix start = DeviceMatrix.allocate(queue, localNodes, layout(), dtype);
     for (int i = 0; i < localNodes; i++) {
@@ -134,8 +140,7 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
     for (int i = 0; i < count; i++) {
       int size = samples.count(first + i);
       if (size > 0) {
-        SharedRandom random =
-            new SharedRandom(seed, Stream.BATCH, firstNode + first + i, round);
+        SharedRandom random = new SharedRandom(seed, Stream.BATCH, firstNode + first + i, round);
         for (int k = 0; k < batch; k++) {
           index[i * batch + k] = samples.start(first + i) + (int) random.below(k, size);
         }
@@ -148,8 +153,7 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
       DeviceMatrix inputs = stack.inputs((long) count * batch);
       Memory.gatherRows(samples.features(), picked, inputs);
       Batch rows =
-          Batch.of(
-              inputs, 0, batch, inputs.cols(), inputs.stride(), batch * inputs.stride());
+          Batch.of(inputs, 0, batch, inputs.cols(), inputs.stride(), batch * inputs.stride());
       stack.gradient(count, rows, labels, LayerStack.Parameters.rows(x, first), g, first);
     }
   }
@@ -180,8 +184,8 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
   /**
    * {@inheritDoc}
    *
-   * @param x localNodes x d; or one row, which then stands for every node: with the mean model, the mean over all nodes of
-   *     {@code out} is F(mean)
+   * @param x localNodes x d; or one row, which then stands for every node: with the mean model, the
+   *     mean over all nodes of {@code out} is F(mean)
    */
   @Override
   public final void values(DeviceMatrix x, DeviceMatrix out) {
@@ -202,7 +206,9 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
                     count,
                     samples.batch(run, from, row, end),
                     block,
-                    shared ? LayerStack.Parameters.shared(x, 0) : LayerStack.Parameters.rows(x, node));
+                    shared
+                        ? LayerStack.Parameters.shared(x, 0)
+                        : LayerStack.Parameters.rows(x, node));
             for (int i = 0; i < count; i++) {
               values[node + i] += scores.loss(i) * (end - row) / run.count();
             }
@@ -240,10 +246,7 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
         try (DeviceMatrix labels = set.repeatedLabels(row, end, count)) {
           LayerStack.Scores scores =
               stack.scoreTogether(
-                  count,
-                  set.sharedBatch(row, end),
-                  labels,
-                  LayerStack.Parameters.rows(x, first));
+                  count, set.sharedBatch(row, end), labels, LayerStack.Parameters.rows(x, first));
           for (int i = 0; i < count; i++) {
             loss[first + i] += scores.loss(i) * (end - row) / size;
             accuracy[first + i] += scores.correct(i);

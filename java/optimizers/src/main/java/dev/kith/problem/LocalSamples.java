@@ -7,7 +7,10 @@ import dev.kith.kernel.Batch;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The samples of the nodes of one process, on a device: node after node, in the order of the partition. */
+/**
+ * The samples of the nodes of one process, on a device: node after node, in the order of the
+ * partition.
+ */
 final class LocalSamples implements AutoCloseable {
   /**
    * Neighbouring nodes with equally many samples, which batched operations take together.

@@ -6,12 +6,14 @@ import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
 
 /**
- * Hidden layers with ReLU, then a dense layer under softmax with cross-entropy (see {@link LayeredClassifier}).
+ * Hidden layers with ReLU, then a dense layer under softmax with cross-entropy (see {@link
+ * LayeredClassifier}).
  *
- * <p>Starts: weights of hidden layers are normal with variance 2 / inputs (K. He et al., "Delving deep into rectifiers",
- * 2015), those of the last layer with variance 2 / (inputs + outputs) (X. Glorot and Y. Bengio, "Understanding the
- * difficulty of training deep feedforward neural networks", 2010), biases are 0. Drawn by (seed, node) in stream {@link
- * Stream#INITIALIZATION}, element k of the row from index k.
+ * <p>Starts: weights of hidden layers are normal with variance 2 / inputs (K. He et al., "Delving
+ * deep into rectifiers", 2015), those of the last layer with variance 2 / (inputs + outputs) (X.
+ * Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+ * networks", 2010), biases are 0. Drawn by (seed, node) in stream {@link Stream#INITIALIZATION},
+ * element k of the row from index k.
  */
 public final class MultilayerPerceptron extends LayeredClassifier {
   private MultilayerPerceptron(Builder builder) {
@@ -26,7 +28,8 @@ public final class MultilayerPerceptron extends LayeredClassifier {
    * @param parts for every node the samples that it holds; may be empty for a node that only relays
    * @param hidden widths of the hidden layers, at least one
    */
-  public static Builder builder(Queue queue, ClassificationData data, int[][] parts, int... hidden) {
+  public static Builder builder(
+      Queue queue, ClassificationData data, int[][] parts, int... hidden) {
     return new Builder(queue, data, parts, hidden);
   }
 
@@ -38,7 +41,8 @@ public final class MultilayerPerceptron extends LayeredClassifier {
     for (Layout.Tensor tensor : layout().tensors()) {
       if (tensor.group().equals("weight")) {
         boolean output = tensor.name().equals("layer" + last + ".weight");
-        double deviation = Math.sqrt(2.0 / (output ? tensor.rows() + tensor.cols() : tensor.cols()));
+        double deviation =
+            Math.sqrt(2.0 / (output ? tensor.rows() + tensor.cols() : tensor.cols()));
         for (long k = tensor.offset(); k < tensor.offset() + tensor.size(); k++) {
           values[(int) k] = deviation * random.normal(k);
         }

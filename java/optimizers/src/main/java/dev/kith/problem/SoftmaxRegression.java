@@ -3,9 +3,9 @@ package dev.kith.problem;
 import dev.kith.device.Queue;
 
 /**
- * Multinomial logistic regression: one dense layer under softmax with cross-entropy (see {@link LayeredClassifier}).
- * Convex, and strongly convex with a regularization above 0. All nodes begin at zero: the problem has no symmetry to be
- * broken.
+ * Multinomial logistic regression: one dense layer under softmax with cross-entropy (see {@link
+ * LayeredClassifier}). Convex, and strongly convex with a regularization above 0. All nodes begin
+ * at zero: the problem has no symmetry to be broken.
  */
 public final class SoftmaxRegression extends LayeredClassifier {
   private SoftmaxRegression(Builder builder) {

@@ -20,11 +20,16 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Softmax regression and perceptrons against {@link PlainClassifier}, and against differences of their own values. */
+/**
+ * Softmax regression and perceptrons against {@link PlainClassifier}, and against differences of
+ * their own values.
+ */
 class LayeredClassifierTest {
   private static final int FEATURES = 7;
   private static final int CLASSES = 4;
-  private static final int[][] PARTS = {{0, 3, 5, 8}, {}, {1, 2, 4, 6, 7}, {9, 10, 11, 12, 13}, {14}};
+  private static final int[][] PARTS = {
+    {0, 3, 5, 8}, {}, {1, 2, 4, 6, 7}, {9, 10, 11, 12, 13}, {14}
+  };
   private static final long SEED = 11;
 
   private final ClassificationData data = random("train", 15, 1);
@@ -52,7 +57,8 @@ class LayeredClassifierTest {
     return ClassificationData.of(name, FEATURES, CLASSES, values, labels);
   }
 
-  private LayeredClassifier problem(String hidden, DType dtype, int batch, ClassificationData test) {
+  private LayeredClassifier problem(
+      String hidden, DType dtype, int batch, ClassificationData test) {
     return settings(hidden, PARTS, dtype, batch, 0, test, 0, PARTS.length);
   }
 
@@ -106,7 +112,9 @@ class LayeredClassifierTest {
     return Arrays.copyOfRange(m.toDoubles(), i * cols, (i + 1) * cols);
   }
 
-  /** Samples that node i takes in a round, as the documentation of {@link LayeredClassifier} says. */
+  /**
+   * Samples that node i takes in a round, as the documentation of {@link LayeredClassifier} says.
+   */
   private static int[] drawn(int node, long round, int batch) {
     SharedRandom random = new SharedRandom(SEED, Stream.BATCH, node, round);
     int[] samples = new int[batch];
@@ -116,10 +124,15 @@ class LayeredClassifierTest {
 
   @ParameterizedTest
   @CsvSource({
-    "'', F64, 1e-13", "'5', F64, 1e-13", "'6x3', F64, 1e-13", "'', F32, 2e-5", "'6x3', F32, 2e-5"
+    "'', F64, 1e-13",
+    "'5', F64, 1e-13",
+    "'6x3', F64, 1e-13",
+    "'', F32, 2e-5",
+    "'6x3', F32, 2e-5"
   })
   void miniBatchGradientsEqualThePlainLoops(String hidden, DType dtype, double tolerance) {
-    // F32: sums of at most 7 products of numbers below 10, each rounded to 2^-24 of its size, through three layers.
+    // F32: sums of at most 7 products of numbers below 10, each rounded to 2^-24 of its size,
+    // through three layers.
     PlainClassifier plain = new PlainClassifier(FEATURES, widths(hidden), CLASSES);
     try (LayeredClassifier problem = problem(hidden, dtype, 3, data);
         DeviceMatrix x = parameters(problem, PARTS.length, dtype);
@@ -190,7 +203,8 @@ class LayeredClassifierTest {
         for (int node = 0; node < PARTS.length; node++) {
           x.set(node, k, x.get(node, k) + h);
           // Central differences: h^2 from the third derivative, 1e-16 / h from rounding.
-          double expected = PARTS[node].length == 0 ? 0 : (values[0][node] - values[1][node]) / (2 * h);
+          double expected =
+              PARTS[node].length == 0 ? 0 : (values[0][node] - values[1][node]) / (2 * h);
           double actual = PARTS[node].length == 0 ? 0 : g.get(node, k);
           assertEquals(expected, actual, 1e-8, "node " + node + ", parameter " + k);
         }
@@ -217,7 +231,12 @@ class LayeredClassifierTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"'', F64, 3, 1e-12", "'6x3', F64, 3, 1e-12", "'5', F32, 4, 1e-5", "'5', F64, 1, 1e-12"})
+  @CsvSource({
+    "'', F64, 3, 1e-12",
+    "'6x3', F64, 3, 1e-12",
+    "'5', F32, 4, 1e-5",
+    "'5', F64, 1, 1e-12"
+  })
   void evaluationEqualsThePlainLoopsOverSeveralBlocks(
       String hidden, DType dtype, int models, double tolerance) {
     ClassificationData test = random("test", 2500, 2);
@@ -229,7 +248,8 @@ class LayeredClassifierTest {
       Evaluation evaluation = problem.evaluate(x);
       for (int i = 0; i < models; i++) {
         assertEquals(plain.loss(row(x, i), test, all), evaluation.loss()[i], tolerance);
-        // In F32 a logit that ties with another to the last bit may fall on either side: one sample in 2,500.
+        // In F32 a logit that ties with another to the last bit may fall on either side: one sample
+        // in 2,500.
         assertEquals(
             plain.accuracy(row(x, i), test, all),
             evaluation.accuracy()[i],
@@ -306,8 +326,10 @@ class LayeredClassifierTest {
           squares += x[(int) k] * x[(int) k];
         }
         double variance = squares / weight.size();
-        // The sample variance of s normals has standard deviation variance sqrt(2 / s); five of those.
-        assertEquals(expected[layer], variance, expected[layer] * 5 * Math.sqrt(2.0 / weight.size()));
+        // The sample variance of s normals has standard deviation variance sqrt(2 / s); five of
+        // those.
+        assertEquals(
+            expected[layer], variance, expected[layer] * 5 * Math.sqrt(2.0 / weight.size()));
         Layout.Tensor bias = problem.layout().tensor("layer" + layer + ".bias");
         for (long k = bias.offset(); k < bias.offset() + bias.size(); k++) {
           assertEquals(0, x[(int) k]);
@@ -347,7 +369,6 @@ class LayeredClassifierTest {
                 () -> SoftmaxRegression.builder(queue, data, new int[][] {{0}, {15}}))
             .getMessage());
     assertThrows(
-        IllegalArgumentException.class,
-        () -> MultilayerPerceptron.builder(queue, data, PARTS));
+        IllegalArgumentException.class, () -> MultilayerPerceptron.builder(queue, data, PARTS));
   }
 }

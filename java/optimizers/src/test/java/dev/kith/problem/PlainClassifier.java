@@ -2,7 +2,10 @@ package dev.kith.problem;
 
 import java.util.Arrays;
 
-/** Dense layers with ReLU under softmax with cross-entropy, in obvious loops in f64: the oracle of {@link LayeredClassifier}. */
+/**
+ * Dense layers with ReLU under softmax with cross-entropy, in obvious loops in f64: the oracle of
+ * {@link LayeredClassifier}.
+ */
 final class PlainClassifier {
   private final int[] widths;
 
@@ -13,7 +16,10 @@ final class PlainClassifier {
     widths[widths.length - 1] = classes;
   }
 
-  /** Outputs of all layers for one sample, the input first; a layer's weights (outputs x inputs) and biases follow each other. */
+  /**
+   * Outputs of all layers for one sample, the input first; a layer's weights (outputs x inputs) and
+   * biases follow each other.
+   */
   private double[][] forward(double[] x, ClassificationData data, int sample) {
     double[][] h = new double[widths.length][];
     h[0] = new double[widths[0]];

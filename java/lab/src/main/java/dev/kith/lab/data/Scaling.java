@@ -72,6 +72,7 @@ public enum Scaling {
   private static double[] meanOfColumns(
       float[] values, int columns, boolean squared, double[] centre) {
     double[] mean = new double[columns];
+    int rows = values.length / columns;
     for (int row = 0; row < values.length; row += columns) {
       for (int j = 0; j < columns; j++) {
         double value = values[row + j] - centre[j];
@@ -79,7 +80,7 @@ public enum Scaling {
       }
     }
     for (int j = 0; j < columns; j++) {
-      mean[j] /= values.length / columns;
+      mean[j] /= rows;
     }
     return mean;
   }

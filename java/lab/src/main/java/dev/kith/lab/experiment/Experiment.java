@@ -23,7 +23,10 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** Everything that a run computes with, built from its {@link Settings}: data, problem, network and optimizer. */
+/**
+ * Everything that a run computes with, built from its {@link Settings}: data, problem, network and
+ * optimizer.
+ */
 final class Experiment implements AutoCloseable {
   private final List<AutoCloseable> owned = new ArrayList<>();
   private final Device device;
@@ -51,8 +54,7 @@ final class Experiment implements AutoCloseable {
       Queue queue = own(device.newQueue());
       problem =
           own(settings.model().problem(queue, data, parts, settings.batch(), settings.seed()));
-      network =
-          own(Network.builder(schedule).messageType(settings.messageType()).build());
+      network = own(Network.builder(schedule).messageType(settings.messageType()).build());
       try (DeviceMatrix initial = problem.initial(settings.seed())) {
         optimizer = own(settings.algorithm().build(settings, problem, network, initial));
       }
@@ -119,7 +121,8 @@ final class Experiment implements AutoCloseable {
     int[] alive = alive();
     if (alive.length == 0) {
       throw new UsageException(
-          "no node is left after round %d; let --drop-nodes spare one".formatted(optimizer.round()));
+          "no node is left after round %d; let --drop-nodes spare one"
+              .formatted(optimizer.round()));
     }
     try (DeviceMatrix mean = x.like(1, x.cols(), x.dtype());
         DeviceMatrix losses = x.like(1, x.rows(), DType.F64)) {
@@ -175,7 +178,10 @@ final class Experiment implements AutoCloseable {
         / chosen.length;
   }
 
-  /** SHA-256 of the parameters of all nodes, row by row: equal exactly when two runs ended with equal bits. */
+  /**
+   * SHA-256 of the parameters of all nodes, row by row: equal exactly when two runs ended with
+   * equal bits.
+   */
   String parametersSha256() {
     MessageDigest digest;
     try {
@@ -188,10 +194,7 @@ final class Experiment implements AutoCloseable {
       try (DeviceMatrix row = x.row(i)) {
         float[] values = row.toFloats();
         byte[] bytes = new byte[4 * values.length];
-        ByteBuffer.wrap(bytes)
-            .order(ByteOrder.LITTLE_ENDIAN)
-            .asFloatBuffer()
-            .put(values);
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().put(values);
         digest.update(bytes);
       }
     }

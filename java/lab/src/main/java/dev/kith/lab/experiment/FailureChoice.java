@@ -11,9 +11,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Failures by name. Nodes: {@code highest:0.2@5} (a fifth of the nodes, those of highest degree, gone from round 5 on),
- * {@code lowest:...}, {@code random:...}, {@code 3@5} (node 3). Links: {@code 0.1} (each fails with this probability in every
- * round) or {@code 3-4@5} (the link between 3 and 4). Several are joined by +.
+ * Failures by name. Nodes: {@code highest:0.2@5} (a fifth of the nodes, those of highest degree,
+ * gone from round 5 on), {@code lowest:...}, {@code random:...}, {@code 3@5} (node 3). Links:
+ * {@code 0.1} (each fails with this probability in every round) or {@code 3-4@5} (the link between
+ * 3 and 4). Several are joined by +.
  */
 final class FailureChoice {
   private static final Pattern SHARE = Pattern.compile("(highest|lowest|random):([0-9.]+)@(\\d+)");

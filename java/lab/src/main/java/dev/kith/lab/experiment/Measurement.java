@@ -4,8 +4,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * What was measured after a number of rounds. Nothing in it depends on the clock: two runs with the same settings measure the
- * same bits.
+ * What was measured after a number of rounds. Nothing in it depends on the clock: two runs with the
+ * same settings measure the same bits.
  *
  * @param round rounds done
  * @param messages sent so far by all nodes

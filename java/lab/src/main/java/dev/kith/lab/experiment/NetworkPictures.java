@@ -13,7 +13,6 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 
-
 /** Draws the network of a run and states how fast it mixes. */
 final class NetworkPictures {
   /** Products over a period are dense; above this they take longer than a run. */
@@ -32,8 +31,7 @@ final class NetworkPictures {
       return pictures;
     }
     if (schedule instanceof FailingSchedule failing) {
-      pictures.add(
-          picture(name + ", first round", gap(schedule.at(0)), schedule.at(0).graph()));
+      pictures.add(picture(name + ", first round", gap(schedule.at(0)), schedule.at(0).graph()));
       Connectivity left = failing.connectivity(lastRound);
       String caption = left.toString();
       OptionalDouble second = left.giantSecondEigenvalue();
@@ -52,9 +50,7 @@ final class NetworkPictures {
     }
     pictures.add(
         picture(
-            name + ", first round",
-            "Every round draws its links anew.",
-            schedule.at(0).graph()));
+            name + ", first round", "Every round draws its links anew.", schedule.at(0).graph()));
     return pictures;
   }
 
@@ -71,7 +67,8 @@ final class NetworkPictures {
       return gap(schedule.at(0));
     }
     String rounds =
-        "All links of a period of %d rounds; a round uses some of them.".formatted(schedule.period());
+        "All links of a period of %d rounds; a round uses some of them."
+            .formatted(schedule.period());
     return product(schedule).map(w -> rounds + " Over the period: " + gap(w)).orElse(rounds);
   }
 

@@ -13,8 +13,9 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * The folder of a run: metrics.csv, report.html, pictures, snapshots, and result.json, which is there exactly when the run
- * came to its end. A lock keeps two runs out of one folder; it falls with the process, however that ends.
+ * The folder of a run: metrics.csv, report.html, pictures, snapshots, and result.json, which is
+ * there exactly when the run came to its end. A lock keeps two runs out of one folder; it falls
+ * with the process, however that ends.
  */
 final class ResultFolder implements AutoCloseable {
   private static final String RESULT = "result.json";
@@ -34,8 +35,8 @@ final class ResultFolder implements AutoCloseable {
   /**
    * Takes the folder for a run.
    *
-   * @throws UsageException when another run has it, or it holds an unfinished run and neither {@code resume} nor {@code
-   *     overwrite} says what to do with that
+   * @throws UsageException when another run has it, or it holds an unfinished run and neither
+   *     {@code resume} nor {@code overwrite} says what to do with that
    * @throws EnvironmentException when it cannot be written
    */
   static ResultFolder open(Path folder, boolean resume, boolean overwrite) {

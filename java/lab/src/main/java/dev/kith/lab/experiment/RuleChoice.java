@@ -34,8 +34,8 @@ final class RuleChoice {
   }
 
   /**
-   * The rule with the given step size. Without one plain SGD takes 0.3, which suits the models and the scaling of the lab;
-   * other rules keep the step size of their paper.
+   * The rule with the given step size. Without one plain SGD takes 0.3, which suits the models and
+   * the scaling of the lab; other rules keep the step size of their paper.
    */
   static StepRule sized(StepRule rule, OptionalDouble stepSize) {
     if (stepSize.isPresent()) {

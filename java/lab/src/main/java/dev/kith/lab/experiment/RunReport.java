@@ -35,15 +35,14 @@ public final class RunReport {
             percent(last.testAccuracy()),
             "test accuracy, mean of %,d local models".formatted(last.aliveNodes())));
     tiles.add(new Tile(percent(last.meanModelAccuracy()), "test accuracy of the mean model"));
-    tiles.add(new Tile(Sizes.bytes(last.bytes()), "sent by all nodes"));
+    tiles.add(new Tile(Sizes.bytes((double) last.bytes()), "sent by all nodes"));
     tiles.add(
         new Tile(
             String.format(Locale.ROOT, "%.1f s", outcome.seconds()),
             "for %,d rounds".formatted(last.round())));
     OptionalDouble gap = NetworkPictures.gap(outcome.schedule());
     if (gap.isPresent()) {
-      tiles.add(
-          new Tile(String.format(Locale.ROOT, "%.4f", gap.getAsDouble()), "spectral gap"));
+      tiles.add(new Tile(String.format(Locale.ROOT, "%.4f", gap.getAsDouble()), "spectral gap"));
     }
     String subtitle =
         "%s on %s: %,d samples to train, dealt %s, and %,d to test; %,d parameters at every node.%s"
@@ -96,8 +95,7 @@ public final class RunReport {
               settings.text("--drop-nodes"),
               settings.text("--drop-links"));
       if (topologies.add(key)) {
-        graphs.addAll(
-            NetworkPictures.of(settings, outcome.schedule(), outcome.last().round()));
+        graphs.addAll(NetworkPictures.of(settings, outcome.schedule(), outcome.last().round()));
       }
     }
     Optional<Heatmap> heatmap =
@@ -106,9 +104,10 @@ public final class RunReport {
             : Optional.empty();
     return new Report(
         "Comparison of %d runs".formatted(outcomes.size()),
-        "%s on %s.".formatted(
-            capital(outcomes.getFirst().settings().model().describe()),
-            outcomes.getFirst().data().source()),
+        "%s on %s."
+            .formatted(
+                capital(outcomes.getFirst().settings().model().describe()),
+                outcomes.getFirst().data().source()),
         tiles,
         plots(named),
         graphs,
@@ -270,7 +269,14 @@ public final class RunReport {
   /** The columns of the table that {@code compare} prints. */
   public static List<String> columns() {
     return List.of(
-        "run", "local models", "mean model", "worst node", "training loss", "sent", "consensus", "seconds");
+        "run",
+        "local models",
+        "mean model",
+        "worst node",
+        "training loss",
+        "sent",
+        "consensus",
+        "seconds");
   }
 
   /** A line of the table that {@code compare} prints. */
@@ -282,7 +288,7 @@ public final class RunReport {
         percent(last.meanModelAccuracy()),
         percent(last.worstAccuracy()),
         number(last.trainLoss()),
-        Sizes.bytes(last.bytes()),
+        Sizes.bytes((double) last.bytes()),
         String.format(Locale.ROOT, "%.2e", last.consensusDistance()),
         String.format(Locale.ROOT, "%.1f", outcome.seconds()));
   }
@@ -307,7 +313,8 @@ public final class RunReport {
     rows.add(
         List.of(
             "device",
-            "%s, tier %s, %d threads".formatted(machine.device(), machine.tier(), machine.threads())));
+            "%s, tier %s, %d threads"
+                .formatted(machine.device(), machine.tier(), machine.threads())));
     rows.add(
         List.of(
             "products",

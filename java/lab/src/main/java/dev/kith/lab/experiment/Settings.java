@@ -17,8 +17,8 @@ import java.util.OptionalInt;
 import java.util.TreeMap;
 
 /**
- * What a run is made of, read from the flags of the command line. Whatever two runs with the same settings do, they do with
- * the same bits.
+ * What a run is made of, read from the flags of the command line. Whatever two runs with the same
+ * settings do, they do with the same bits.
  */
 public final class Settings {
   /** Flags that do not change what is computed. */

@@ -16,8 +16,8 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 
 /**
- * The loop of {@code train}: rounds, measurements, snapshots. A run that was stopped or killed and then resumed ends with the
- * bits of one that was not, metrics.csv included.
+ * The loop of {@code train}: rounds, measurements, snapshots. A run that was stopped or killed and
+ * then resumed ends with the bits of one that was not, metrics.csv included.
  */
 public final class TrainingRun {
   private final Settings settings;
@@ -61,11 +61,13 @@ public final class TrainingRun {
   }
 
   /**
-   * Runs to the end or until asked to stop; writes metrics.csv and snapshots, and once done result.json.
+   * Runs to the end or until asked to stop; writes metrics.csv and snapshots, and once done
+   * result.json.
    *
    * @throws UsageException when a setting cannot be used
    * @throws EnvironmentException when the folder cannot be written, or the device has no library
-   * @throws DivergedException when the numbers leave the finite ones; the last good snapshot is kept
+   * @throws DivergedException when the numbers leave the finite ones; the last good snapshot is
+   *     kept
    */
   public static Outcome execute(Settings settings, Control control) {
     return new TrainingRun(settings, control).execute();
@@ -105,8 +107,7 @@ public final class TrainingRun {
       stopped = control.stop.getAsBoolean();
       boolean last = stopped || round == settings.rounds();
       if (control.snapshotEvery.isPresent()
-          && (last
-              || System.nanoTime() - lastSnapshot >= control.snapshotEvery.get().toNanos())) {
+          && (last || System.nanoTime() - lastSnapshot >= control.snapshotEvery.get().toNanos())) {
         snapshot(experiment, folder);
       }
     }

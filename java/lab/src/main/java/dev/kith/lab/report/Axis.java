@@ -30,7 +30,9 @@ final class Axis {
     this.step = step;
   }
 
-  /** An axis with ticks at both ends, beyond all finite values (all positive ones when logarithmic). */
+  /**
+   * An axis with ticks at both ends, beyond all finite values (all positive ones when logarithmic).
+   */
   static Axis rounded(Plot.Unit unit, Iterable<double[]> values) {
     double[] ends = ends(unit, values);
     return unit == Plot.Unit.LOGARITHMIC
@@ -68,15 +70,15 @@ final class Axis {
       low = Math.min(0, low);
       high = high == low ? low + 1 : high;
     }
-    // Zero belongs to the picture when it is near; a curve far above it is not squeezed for its sake.
+    // Zero belongs to the picture when it is near; a curve far above it is not squeezed for its
+    // sake.
     if (low > 0 && low < 0.4 * high) {
       low = 0;
     }
     double step = niceStep((high - low) / 5);
     double first = round ? Math.floor(low / step + 1e-9) : Math.ceil(low / step - 1e-9);
     double last = round ? Math.ceil(high / step - 1e-9) : Math.floor(high / step + 1e-9);
-    Axis axis =
-        new Axis(unit, round ? first * step : low, round ? last * step : high, step);
+    Axis axis = new Axis(unit, round ? first * step : low, round ? last * step : high, step);
     for (double k = first; k <= last; k++) {
       axis.ticks.add(new Tick(k * step, axis.label(k * step)));
     }
@@ -96,7 +98,9 @@ final class Axis {
           scale *= 1000;
           prefix++;
         }
-        yield value == 0 ? "0" : trimmed(value / scale, step / scale) + " " + Sizes.UNITS.get(prefix);
+        yield value == 0
+            ? "0"
+            : trimmed(value / scale, step / scale) + " " + Sizes.UNITS.get(prefix);
       }
     };
   }
@@ -118,7 +122,10 @@ final class Axis {
     return text.toString();
   }
 
-  /** Ends at 1, 2 or 5 times a power of ten; ticks at all of those, or over many decades at the powers alone. */
+  /**
+   * Ends at 1, 2 or 5 times a power of ten; ticks at all of those, or over many decades at the
+   * powers alone.
+   */
   private static Axis logarithmic(double low, double high) {
     int lowest = 3 * (int) Math.floor(Math.log10(low)) - 3;
     while (oneTwoFive(lowest + 1) <= low * (1 + 1e-9)) {
@@ -128,8 +135,7 @@ final class Axis {
     while (oneTwoFive(highest) < high * (1 - 1e-9)) {
       highest++;
     }
-    Axis axis =
-        new Axis(Plot.Unit.LOGARITHMIC, oneTwoFive(lowest), oneTwoFive(highest), 1);
+    Axis axis = new Axis(Plot.Unit.LOGARITHMIC, oneTwoFive(lowest), oneTwoFive(highest), 1);
     boolean all = highest - lowest <= 7;
     int decades = (highest - lowest) / 3;
     int every = Math.max(1, (decades + 5) / 6);

@@ -116,7 +116,8 @@ final class HtmlReport {
   }
 
   private void table(Report.Table table) {
-    StringBuilder rows = new StringBuilder(table.header().isEmpty() ? "<table>" : "<table class=\"head\">");
+    StringBuilder rows =
+        new StringBuilder(table.header().isEmpty() ? "<table>" : "<table class=\"head\">");
     int columns = table.rows().isEmpty() ? table.header().size() : table.rows().getFirst().size();
     boolean[] numbers = new boolean[columns];
     for (int c = 0; c < columns; c++) {

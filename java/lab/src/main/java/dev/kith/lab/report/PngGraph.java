@@ -61,8 +61,7 @@ final class PngGraph {
       }
     }
     for (int i = 0; i < neighbours.length; i++) {
-      Ellipse2D circle =
-          new Ellipse2D.Double(x(i) - radius, y(i) - radius, 2 * radius, 2 * radius);
+      Ellipse2D circle = new Ellipse2D.Double(x(i) - radius, y(i) - radius, 2 * radius, 2 * radius);
       graphics.setColor(picture.gone(i) ? Color.WHITE : PngPlot.COLOURS.getFirst());
       graphics.fill(circle);
       if (picture.gone(i)) {

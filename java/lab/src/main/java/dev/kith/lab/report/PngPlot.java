@@ -60,7 +60,8 @@ final class PngPlot {
       XYSeries line =
           chart.addSeries(
               "%s: %s"
-                  .formatted(series.name(), Axis.written(plot.yUnit(), kept[1][kept[1].length - 1])),
+                  .formatted(
+                      series.name(), Axis.written(plot.yUnit(), kept[1][kept[1].length - 1])),
               kept[0],
               kept[1]);
       line.setMarker(SeriesMarkers.NONE);

@@ -43,13 +43,15 @@ final class SvgGraph {
     for (int i = 0; i < neighbours.length; i++) {
       svg.format(
           "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"><title>node %d sends to %d others</title></circle>",
-          picture.gone(i) ? "gone" : "node",
-          x(at, i), y(at, i), radius, i, neighbours[i].length);
+          picture.gone(i) ? "gone" : "node", x(at, i), y(at, i), radius, i, neighbours[i].length);
       if (picture.numbered()) {
         svg.format(
             "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\">%d</text>",
             picture.gone(i) ? "number soft" : "number",
-            x(at, i), y(at, i) + radius * 0.33, radius * 0.95, i);
+            x(at, i),
+            y(at, i) + radius * 0.33,
+            radius * 0.95,
+            i);
       }
     }
     return svg.format("</svg>").toString();
