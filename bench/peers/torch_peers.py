@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The forms of PyTorch that a Java binding lacks: out= and in-place, with every array allocated once.
+
+Started by ./kith bench. Each line of standard input is a request, each line of standard output with the mark is its
+answer:
+  prepare OPERATION ROWS COLS WEIGHTS_FILE THREADS   -> ready FORM | unsupported
+  run                                        -> nanoseconds
+  result INDEX                               -> the element of the row-major result
+The numbers in X and the gradients are those of dev.kith.bench.TestData.
+"""
+import sys
+import time
+
+import numpy
+import torch
+
+MARK = "kith-peer "
+ETA, DECAY, MOMENTUM, BETA1, BETA2, EPSILON = 0.05, 0.01, 0.9, 0.9, 0.999, 1e-8
+
+
+def matrix(stream, rows, cols):
+    values = numpy.empty(rows * cols, numpy.float32)
+    block = 1 << 22
+    for begin in range(0, values.size, block):
+        index = numpy.arange(begin, min(begin + block, values.size), dtype=numpy.uint32)
+        hashed = (index + numpy.uint32(stream * 0x3C6EF35F & 0xFFFFFFFF)) * numpy.uint32(0x9E3779B1)
+        signed = (hashed >> numpy.uint32(8)).astype(numpy.int32) - (1 << 23)
+        values[begin : begin + index.size] = signed.astype(numpy.float32) * numpy.float32(2.0**-24)
+    return torch.from_numpy(values.reshape(rows, cols))
+
+
+def weights(file, rows):
+    raw = open(file, "rb").read()
+    offsets = numpy.frombuffer(raw, numpy.int64, rows + 1)
+    count = int(offsets[-1])
+    columns = numpy.frombuffer(raw, numpy.int32, count, (rows + 1) * 8)
+    values = numpy.frombuffer(raw, numpy.float32, count, (rows + 1) * 8 + count * 4)
+    return offsets, columns, values
+
+
+def dense(file, rows):
+    offsets, columns, values = weights(file, rows)
+    w = numpy.zeros((rows, rows), numpy.float32)
+    for i in range(rows):
+        w[i, columns[offsets[i] : offsets[i + 1]]] = values[offsets[i] : offsets[i + 1]]
+    return torch.from_numpy(w)
+
+
+def sparse(file, rows):
+    offsets, columns, values = weights(file, rows)
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(offsets.copy()),
+        torch.from_numpy(columns.astype(numpy.int64)),
+        torch.from_numpy(values.copy()),
+        (rows, rows),
+    )
+
+
+def prepare(operation, rows, cols, file):
+    """Returns the form used, a function that computes once, and the tensor of results."""
+    if operation in ("mix-ring", "mix-er8", "mix-dense") and rows <= 256:
+        w, x = dense(file, rows), matrix(0, rows, cols)
+        y = torch.empty_like(x)
+        return "mm(out=)", lambda: torch.mm(w, x, out=y), y
+    if operation == "mix-regular4":
+        w, x = sparse(file, rows), matrix(0, rows, cols)
+        y = torch.zeros_like(x)
+        return "addmm(sparse CSR, out=)", lambda: torch.addmm(y, w, x, beta=0, alpha=1, out=y), y
+    if operation == "atc-ring":
+        w, x, g = dense(file, rows), matrix(0, rows, cols), matrix(1, rows, cols)
+        inner, y = torch.empty_like(x), torch.empty_like(x)
+
+        def atc():
+            torch.sub(x, g, alpha=ETA, out=inner)
+            torch.mm(w, inner, out=y)
+
+        return "sub(out=), mm(out=)", atc, y
+    if operation == "rownorm":
+        x, y = matrix(0, rows, cols), torch.empty(rows)
+        return "linalg.vector_norm(out=)", lambda: torch.linalg.vector_norm(x, dim=1, out=y), y
+    if operation == "consensus":
+        x = matrix(0, rows, cols)
+        mean, difference, y = torch.empty(1, cols), torch.empty_like(x), torch.empty(1)
+
+        def consensus():
+            torch.mean(x, 0, keepdim=True, out=mean)
+            torch.sub(x, mean, out=difference)
+            y[0] = torch.linalg.vector_norm(difference) ** 2 / rows
+
+        return "mean(out=), sub(out=), vector_norm", consensus, y
+    if operation == "gram":
+        x = matrix(0, rows, cols)
+        y, t = torch.empty(rows, rows), x.t()
+        return "mm(out=)", lambda: torch.mm(x, t, out=y), y
+    if operation in ("adamw", "adamw-bf16grad"):
+        x, g = matrix(0, rows, cols), matrix(1, rows, cols)
+        if operation == "adamw-bf16grad":
+            g = g.bfloat16()
+        m, v, t = torch.zeros_like(x), torch.zeros_like(x), torch.empty_like(x)
+        step = [0]
+
+        def adamw():
+            step[0] += 1
+            first, second = 1 - BETA1 ** step[0], 1 - BETA2 ** step[0]
+            x.mul_(1 - ETA * DECAY)
+            m.mul_(BETA1).add_(g, alpha=1 - BETA1)
+            v.mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
+            torch.sqrt(v, out=t)
+            t.div_(second**0.5).add_(EPSILON)
+            x.addcdiv_(m, t, value=-ETA / first)
+
+        return "in place", adamw, x
+    if operation == "heavy-ball":
+        x, g = matrix(0, rows, cols), matrix(1, rows, cols)
+        v = torch.zeros_like(x)
+
+        def heavy_ball():
+            v.mul_(MOMENTUM).add_(g, alpha=ETA)
+            x.sub_(v)
+
+        return "in place", heavy_ball, x
+    if operation == "multiply":
+        a, b = matrix(0, rows, cols), matrix(1, rows, cols)
+        c = torch.empty_like(a)
+        return "mm(out=)", lambda: torch.mm(a, b, out=c), c
+    if operation == "convert-bf16":
+        x = matrix(0, rows, cols)
+        y = torch.empty(rows, cols, dtype=torch.bfloat16)
+        return "copy_", lambda: y.copy_(x), y
+    return None
+
+
+def main():
+    task = None
+
+    def answer(text):
+        print(MARK + text, flush=True)
+
+    answer("ready python3-torch " + torch.__version__)
+    for line in sys.stdin:
+        request = line.split()
+        if request[0] == "prepare":
+            torch.set_num_threads(int(request[5]))
+            task = prepare(request[1], int(request[2]), int(request[3]), request[4])
+            if task is None:
+                answer("unsupported")
+            else:
+                answer("ready python3-torch %s %s, %d threads" % (torch.__version__, task[0], torch.get_num_threads()))
+        elif request[0] == "run":
+            begin = time.perf_counter_ns()
+            task[1]()
+            answer(str(time.perf_counter_ns() - begin))
+        elif request[0] == "result":
+            answer(repr(float(task[2].view(-1)[int(request[1])])))
+
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        main()

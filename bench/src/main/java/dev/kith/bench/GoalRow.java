@@ -1,0 +1,82 @@
+package dev.kith.bench;
+
+import static dev.kith.bench.Goal.atLeast;
+import static dev.kith.bench.Goal.below;
+import static dev.kith.bench.Goal.faster;
+import static dev.kith.bench.Goal.twin;
+
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The goal table as data. Names are operation-size-dtype with M = 10^6 and never change. Measures:
+ * {@code twin} (share), the names of peers (their time over Kith's), {@code apart} (mix and step
+ * called one after the other, over the fused form), {@code ns}, {@code ms}, {@code buildSeconds},
+ * {@code memoryOverState}, {@code seconds}, {@code testAccuracy}, {@code meanModelAccuracy}.
+ *
+ * @param name the row's name
+ * @param family family of kernels; {@code train} for whole runs
+ * @param workload what is run; empty for a whole run of the command line
+ * @param goals figures to reach on two cores, the first is the main one
+ */
+record GoalRow(String name, String family, Optional<Workload> workload, List<Goal> goals) {
+  static final List<GoalRow> ALL =
+      List.of(
+          kernel("mix-ring-16x4000000-f32", "mix-ring-16x4000000", twin(0.95), mm(), nd4j()),
+          kernel("mix-ring-16x4194304-f32", "mix-ring-16x4194304", twin(0.95), mm(), nd4j()),
+          kernel(
+              "atc-ring-16x4000000-f32",
+              "atc-ring-16x4000000",
+              twin(0.95),
+              atLeast("apart", 1.4, "1.4x mix and step called apart")),
+          kernel("mix-er8-64x1000000-f32", "mix-er8-64x1000000", twin(0.7)),
+          kernel("mix-dense-16x4000000-f32", "mix-dense-16x4000000", twin(0.7)),
+          kernel("adamw-64M-f32", "adamw-1x64000000", twin(0.95), inPlace(), adamUpdate()),
+          kernel("adamw-64M-f32-bf16grad", "adamw-bf16grad-1x64000000", twin(0.95), inPlace()),
+          kernel("dsgt-ring-16x4000000-f32", "dsgt-ring-16x4000000", twin(0.9)),
+          kernel("rownorm-16x4000000-f32", "rownorm-16x4000000", twin(0.95)),
+          kernel("consensus-16x4000000-f32", "consensus-16x4000000", twin(0.95)),
+          kernel("call-64", "call-1x64", below("ns", 150, "under 150 ns")),
+          kernel(
+              "mix-regular4-100000x64-f32", "mix-regular4-100000x64", below("ms", 5, "under 5 ms")),
+          kernel(
+              "mix-regular4-1000000x64-f32",
+              "mix-regular4-1000000x64",
+              below("ms", 110, "under 110 ms"),
+              below("buildSeconds", 2, "graph and weights under 2 s"),
+              below("memoryOverState", 4, "memory under 4x the state")),
+          train("train-softmax-200", 6, 0.87, 0.885),
+          train("train-mlp-500", 60, 0.92, 0.93));
+
+  private static GoalRow kernel(String name, String workload, Goal... goals) {
+    Workload parsed = Workload.parse(workload);
+    return new GoalRow(name, parsed.operation().family(), Optional.of(parsed), List.of(goals));
+  }
+
+  private static GoalRow train(String name, double seconds, double local, double mean) {
+    return new GoalRow(
+        name,
+        "train",
+        Optional.empty(),
+        List.of(
+            below("seconds", seconds, "under " + (int) seconds + " s"),
+            atLeast("testAccuracy", local, "accuracy of local models at least " + local),
+            atLeast("meanModelAccuracy", mean, "accuracy of the mean model at least " + mean)));
+  }
+
+  private static Goal mm() {
+    return faster(2.5, Peers.TORCH, "libtorch mm(out=)");
+  }
+
+  private static Goal nd4j() {
+    return faster(5, "nd4j", "ND4J");
+  }
+
+  private static Goal inPlace() {
+    return faster(3, Peers.TORCH, "libtorch in place");
+  }
+
+  private static Goal adamUpdate() {
+    return faster(1, "libtorch-djl", "DJL's adamUpdate");
+  }
+}

@@ -1,0 +1,82 @@
+package dev.kith.bench;
+
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/**
+ * What a workload computes. X is rows x cols, rows are nodes; all matrices are f32 where nothing
+ * else is said.
+ */
+enum Operation {
+  /** Y = W X on a ring with Metropolis weights: 1/3 for a node and for both its neighbours. */
+  MIX_RING("mixing", 8),
+  /** Y = W X on an Erdos-Renyi graph of mean degree 8 with Metropolis weights. */
+  MIX_ER8("mixing", 8),
+  /** Y = W X with a dense W. */
+  MIX_DENSE("mixing", 8),
+  /** Y = W X on a random regular graph of degree 4: many nodes, short rows. */
+  MIX_REGULAR4("mixing", 8),
+  /** Y = W (X - eta G) on a ring, the fused step of decentralized SGD. */
+  ATC_RING("mixing", 12),
+  /** Both halves of gradient tracking on a ring: X' = W (X - eta Y), Y' = W (Y + G' - G). */
+  DSGT_RING("mixing", 28),
+  /** y = x / 2 on one row, a call with next to no work. */
+  CALL("mixing", 8),
+  /** The 2-norm of every row. */
+  ROWNORM("reduction", 4),
+  /** (1/n) sum_i |x_i - mean|^2, without storing the mean. */
+  CONSENSUS("reduction", 4),
+  /** The matrix of the dot products of all rows. */
+  GRAM("reduction", 4),
+  /** One step of AdamW on one row, in place: x, m, v and a gradient of f32. */
+  ADAMW("step", 28),
+  /** The same with a gradient of bf16. */
+  ADAMW_BF16GRAD("step", 26),
+  /** One step of SGD with momentum 0.9 on one row, in place. */
+  HEAVY_BALL("step", 20),
+  /** C = A B of square matrices. */
+  MULTIPLY("product", 12),
+  /** Y = X, rounded to bf16. */
+  CONVERT_BF16("memory", 6),
+  /** Y = X with the rows in a shuffled order. */
+  GATHER("memory", 8);
+
+  private final String family;
+  private final int bytesPerElement;
+
+  Operation(String family, int bytesPerElement) {
+    this.family = family;
+    this.bytesPerElement = bytesPerElement;
+  }
+
+  /** The family of kernels, as in the file names of {@code native/src}. */
+  String family() {
+    return family;
+  }
+
+  /** Bytes that must be moved for one element of X, each stream once. */
+  int bytesPerElement() {
+    return bytesPerElement;
+  }
+
+  /** The name in row names: {@code mix-ring}. */
+  String text() {
+    return name().toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+
+  static Operation named(String text) {
+    return Arrays.stream(values())
+        .filter(operation -> operation.text().equals(text))
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new IllegalArgumentException(
+                    "there is no benchmark '"
+                        + text
+                        + "'; the known ones are "
+                        + Arrays.stream(values())
+                            .map(Operation::text)
+                            .collect(Collectors.joining(", "))));
+  }
+}

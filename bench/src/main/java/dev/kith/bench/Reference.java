@@ -1,0 +1,170 @@
+package dev.kith.bench;
+
+import java.util.stream.LongStream;
+
+/** What must come out of a workload, in f64, at a few elements. */
+final class Reference {
+  private static final int SAMPLES = 61;
+
+  private final Workload workload;
+  private final Weights weights;
+
+  Reference(Workload workload) {
+    this.workload = workload;
+    this.weights = Weights.of(workload);
+  }
+
+  /**
+   * Indices into the result, which is row-major: all of a small one, else spread over the whole of
+   * it.
+   */
+  static long[] samples(Workload workload) {
+    long size = resultSize(workload);
+    if (size <= SAMPLES) {
+      return LongStream.range(0, size).toArray();
+    }
+    return LongStream.range(0, SAMPLES).map(k -> k * (size - 1) / (SAMPLES - 1)).toArray();
+  }
+
+  private static long resultSize(Workload workload) {
+    return switch (workload.operation()) {
+      case ROWNORM -> workload.rows();
+      case CONSENSUS -> 1;
+      case GRAM -> (long) workload.rows() * workload.rows();
+      case DSGT_RING -> 2 * workload.elements();
+      default -> workload.elements();
+    };
+  }
+
+  /**
+   * Compares a task that has run once.
+   *
+   * @throws IllegalStateException if a sample differs by more than rounding explains
+   */
+  void check(String implementation, Implementation.Task task) {
+    for (long index : samples(workload)) {
+      check(implementation, index, task.result(index));
+    }
+  }
+
+  void check(String implementation, long index, double found) {
+    double expected = at(index);
+    double error = Math.abs(found - expected);
+    if (!(error <= tolerance(index, expected))) {
+      throw new IllegalStateException(
+          "%s computes %s wrongly: element %d is %s and must be %s"
+              .formatted(implementation, workload.name(), index, found, expected));
+    }
+  }
+
+  /**
+   * Inputs are at most 1/2 and weights sum to 1, so the sum of 64 rounded terms is within 64 units
+   * in the last place of f32 at 1; a sum of cols terms in any order has an error that grows like
+   * sqrt(cols). Implementations of Adam add epsilon to sqrt(v) before or after they correct its
+   * bias.
+   */
+  private double tolerance(long index, double expected) {
+    double eps = 0x1p-23;
+    double root = Math.sqrt((double) workload.cols());
+    return switch (workload.operation()) {
+      case CONVERT_BF16 -> 0x1p-8 * Math.abs(expected);
+      case ROWNORM, CONSENSUS, GRAM -> eps * (16 + root) * Math.max(Math.abs(expected), root);
+      case MULTIPLY -> eps * (16 + root) * root;
+      case ADAMW, ADAMW_BF16GRAD ->
+          64 * eps
+              + Workload.STEP_SIZE
+                  * Workload.EPSILON
+                  / (Math.sqrt(1 - Workload.BETA2)
+                      * Math.abs(TestData.at(TestData.GRADIENT, index)));
+      default -> 64 * eps;
+    };
+  }
+
+  /** The element of the result. */
+  double at(long index) {
+    long cols = workload.cols();
+    int row = (int) (index / cols);
+    long col = index % cols;
+    float eta = Workload.STEP_SIZE;
+    return switch (workload.operation()) {
+      case MIX_RING, MIX_ER8, MIX_DENSE, MIX_REGULAR4 -> weights.apply(row, j -> x(j, col));
+      case ATC_RING -> weights.apply(row, j -> x(j, col) - eta * value(TestData.GRADIENT, j, col));
+      case DSGT_RING ->
+          row < workload.rows()
+              ? weights.apply(row, j -> x(j, col) - eta * value(TestData.TRACKER, j, col))
+              : weights.apply(
+                  row - workload.rows(),
+                  j ->
+                      value(TestData.TRACKER, j, col)
+                          + value(TestData.GRADIENT, j, col)
+                          - value(TestData.OLD_GRADIENT, j, col));
+      case CALL -> 0.5 * x(row, col);
+      case ROWNORM -> Math.sqrt(dot((int) index, (int) index));
+      case CONSENSUS -> consensus();
+      case GRAM -> dot((int) (index / workload.rows()), (int) (index % workload.rows()));
+      case ADAMW, ADAMW_BF16GRAD -> {
+        // The first step from zero state: m / (1 - beta1) = g, sqrt(v / (1 - beta2)) = |g|.
+        double g = value(TestData.GRADIENT, row, col);
+        yield x(row, col) * (1 - eta * Workload.WEIGHT_DECAY)
+            - eta * g / (Math.abs(g) + Workload.EPSILON);
+      }
+      case HEAVY_BALL -> x(row, col) - eta * value(TestData.GRADIENT, row, col);
+      case MULTIPLY -> {
+        double sum = 0;
+        for (int k = 0; k < cols; k++) {
+          sum += x(row, k) * value(TestData.GRADIENT, k, col);
+        }
+        yield sum;
+      }
+      case CONVERT_BF16 -> x(row, col);
+      case GATHER -> x(shuffled(row, workload.rows()), col);
+    };
+  }
+
+  /**
+   * The row that {@link Operation#GATHER} puts in a place: a fixed permutation, a step coprime to
+   * the number of rows.
+   */
+  static int shuffled(int row, int rows) {
+    int step = Math.max(1, (int) (rows * 0.618));
+    while (gcd(step, rows) != 1) {
+      step++;
+    }
+    return (int) ((long) row * step % rows);
+  }
+
+  private static int gcd(int a, int b) {
+    return b == 0 ? a : gcd(b, a % b);
+  }
+
+  private double x(int row, long col) {
+    return value(TestData.X, row, col);
+  }
+
+  private double value(int stream, int row, long col) {
+    return TestData.at(stream, row * workload.cols() + col);
+  }
+
+  private double dot(int i, int j) {
+    double sum = 0;
+    for (long c = 0; c < workload.cols(); c++) {
+      sum += x(i, c) * x(j, c);
+    }
+    return sum;
+  }
+
+  private double consensus() {
+    double sum = 0;
+    for (long c = 0; c < workload.cols(); c++) {
+      double mean = 0;
+      for (int i = 0; i < workload.rows(); i++) {
+        mean += x(i, c);
+      }
+      mean /= workload.rows();
+      for (int i = 0; i < workload.rows(); i++) {
+        sum += (x(i, c) - mean) * (x(i, c) - mean);
+      }
+    }
+    return sum / workload.rows();
+  }
+}

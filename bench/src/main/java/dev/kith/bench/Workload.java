@@ -1,0 +1,64 @@
+package dev.kith.bench;
+
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * An operation on a matrix of a size. Its name is operation-rows x cols: {@code
+ * mix-ring-16x4000000}; all data follow from the name, so that every implementation, in whatever
+ * process, works on the same numbers.
+ *
+ * @param operation what is computed
+ * @param rows rows of X
+ * @param cols columns of X
+ */
+record Workload(Operation operation, int rows, long cols) {
+  private static final Pattern NAME = Pattern.compile("([a-z0-9-]+)-(\\d+)x(\\d+)");
+
+  /** Step size of {@link Operation#ATC_RING}, {@link Operation#DSGT_RING} and the steps. */
+  static final float STEP_SIZE = 0.05f;
+
+  /** Decoupled weight decay of {@link Operation#ADAMW}. */
+  static final float WEIGHT_DECAY = 0.01f;
+
+  static final float MOMENTUM = 0.9f;
+  static final float BETA1 = 0.9f;
+  static final float BETA2 = 0.999f;
+  static final float EPSILON = 1e-8f;
+
+  static Workload parse(String name) {
+    Matcher matcher = NAME.matcher(name);
+    if (!matcher.matches()) {
+      throw new IllegalArgumentException(
+          "the workload '"
+              + name
+              + "' is not of the form operation-ROWSxCOLS, for example mix-ring-16x4000000");
+    }
+    return new Workload(
+        Operation.named(matcher.group(1)),
+        Integer.parseInt(matcher.group(2)),
+        Long.parseLong(matcher.group(3)));
+  }
+
+  String name() {
+    return operation.text() + "-" + rows + "x" + cols;
+  }
+
+  String size() {
+    return rows + "x" + cols;
+  }
+
+  long elements() {
+    return rows * cols;
+  }
+
+  /** Bytes that must be moved, each stream once. */
+  long bytes() {
+    return elements() * operation.bytesPerElement();
+  }
+
+  @Override
+  public String toString() {
+    return name();
+  }
+}

@@ -1,0 +1,66 @@
+package dev.kith.bench;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class GoalTableTest {
+  @Test
+  void rowNamesAreThoseThatNeverChange() {
+    assertEquals(
+        List.of(
+            "mix-ring-16x4000000-f32",
+            "mix-ring-16x4194304-f32",
+            "atc-ring-16x4000000-f32",
+            "mix-er8-64x1000000-f32",
+            "mix-dense-16x4000000-f32",
+            "adamw-64M-f32",
+            "adamw-64M-f32-bf16grad",
+            "dsgt-ring-16x4000000-f32",
+            "rownorm-16x4000000-f32",
+            "consensus-16x4000000-f32",
+            "call-64",
+            "mix-regular4-100000x64-f32",
+            "mix-regular4-1000000x64-f32",
+            "train-softmax-200",
+            "train-mlp-500"),
+        GoalRow.ALL.stream().map(GoalRow::name).toList());
+  }
+
+  @Test
+  void bytesCountEachStreamOnce() {
+    GoalRow fused = GoalRow.ALL.get(2);
+    assertEquals(16L * 4_000_000 * 12, fused.workload().orElseThrow().bytes());
+    GoalRow adamw = GoalRow.ALL.get(5);
+    assertEquals(64_000_000L * 28, adamw.workload().orElseThrow().bytes());
+  }
+
+  @Test
+  void aGoalThatWasNotMeasuredIsNotReached() {
+    Goal.Outcome outcome = Goal.faster(3, "libtorch", "libtorch").judge(Map.of("nd4j", 9.0));
+    assertEquals(Goal.NOT_MEASURED, outcome.verdict());
+  }
+
+  @Test
+  void shareMustReachItsGoalAndTimeMustStayBelow() {
+    assertEquals(Goal.REACHED, Goal.twin(0.95).judge(Map.of("twin", 0.95)).verdict());
+    assertEquals(Goal.MISSED, Goal.twin(0.95).judge(Map.of("twin", 0.9499)).verdict());
+    assertEquals(Goal.MISSED, Goal.below("ms", 5, "").judge(Map.of("ms", 5.0)).verdict());
+    assertEquals(Goal.MISSED, Goal.twin(0.95).judge(Map.of("twin", Double.NaN)).verdict());
+  }
+
+  @Test
+  void theRatioOfAPairIsTakenBeforeTheMedian() throws Exception {
+    // The machine slows down by ten in the middle: both members of a pair feel it, the ratio does
+    // not.
+    double[] slow = {1, 1, 10, 10, 10};
+    int[] run = {0, 0};
+    Paired paired = Paired.alternate(() -> slow[run[0]++], () -> 2 * slow[run[1]++], 5);
+    assertEquals(2, paired.ratio());
+    assertEquals(2, paired.low());
+    assertTrue(paired.nanos() == 10 && paired.otherNanos() == 20);
+  }
+}

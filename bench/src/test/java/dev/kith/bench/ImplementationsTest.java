@@ -1,0 +1,54 @@
+package dev.kith.bench;
+
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * Every implementation computes what it claims to support, on sizes that no block or vector
+ * divides.
+ */
+class ImplementationsTest {
+  @ParameterizedTest
+  @EnumSource(Operation.class)
+  void everyImplementationThatSupportsAnOperationComputesIt(Operation operation) {
+    Workload workload =
+        switch (operation) {
+          case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL -> new Workload(operation, 1, 10_007);
+          case MULTIPLY -> new Workload(operation, 61, 61);
+          case MIX_REGULAR4, GATHER -> new Workload(operation, 1001, 13);
+          default -> new Workload(operation, 16, 5003);
+        };
+    Reference reference = new Reference(workload);
+    for (String name : Implementations.names()) {
+      Implementation implementation = Implementations.named(name);
+      if (implementation.supports(workload)) {
+        try (Implementation.Task task = implementation.prepare(workload)) {
+          task.run();
+          if (!TwinLoop.isRoof(implementation)) {
+            reference.check(name, task);
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"mix-ring-16x100", "rownorm-16x100", "adamw-1x100"})
+  void aWrongResultIsRefused(String name) {
+    Workload workload = Workload.parse(name);
+    Reference reference = new Reference(workload);
+    assertThrows(
+        IllegalStateException.class,
+        () -> reference.check("wrong", 0, reference.at(0) * 1.01 + 1e-3));
+    assertThrows(IllegalStateException.class, () -> reference.check("wrong", 0, Double.NaN));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"mix-16x100x1", "mixring-16x100", "mix-ring-16"})
+  void anUnknownWorkloadIsRefused(String name) {
+    assertThrows(IllegalArgumentException.class, () -> Workload.parse(name));
+  }
+}

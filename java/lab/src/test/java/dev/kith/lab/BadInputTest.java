@@ -1,0 +1,138 @@
+package dev.kith.lab;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Every mistake on the command line gets one sentence that says what was wrong and what to do. */
+class BadInputTest {
+  @TempDir Path folder;
+
+  private Cli.Result train(String... more) {
+    List<String> all =
+        new ArrayList<>(
+            List.of(
+                "train",
+                "--data",
+                "digits",
+                "--model",
+                "softmax",
+                "--nodes",
+                "4",
+                "--rounds",
+                "5",
+                "--out",
+                folder.resolve("out").toString()));
+    all.addAll(Arrays.asList(more));
+    return Cli.here(all.toArray(new String[0]));
+  }
+
+  private static void assertSentence(int code, String fragment, Cli.Result result) {
+    assertEquals(code, result.code(), result.err());
+    assertTrue(result.err().startsWith("kith: "), result.err());
+    assertEquals(1, result.err().lines().count(), result.err());
+    assertTrue(result.err().contains(fragment), result.err());
+    assertEquals("", result.out());
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      textBlock =
+          """
+          --algorithm sgd                     | dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central
+          --topology rign                     | unknown topology 'rign': the known ones are ring, path
+          --topology torus:3x3                | 9 nodes, not 4
+          --topology erdos-renyi:0.01         | components {0}, {1}, {2}, {3}
+          --weights foo                       | unknown weight rule 'foo': the known ones are metropolis
+          --nodes 0                           | --nodes 0 is not a whole number from 1 to
+          --nodes four                        | --nodes four is not a whole number from 1 to
+          --nodes 5000                        | cannot deal 1438 samples to 5000 nodes
+          --rounds 1.5                        | --rounds 1.5 is not a whole number from 1 to
+          --model cnn                         | softmax and mlp:WIDTH
+          --model mlp:0                       | softmax and mlp:WIDTH
+          --model mlp:3xa                     | softmax and mlp:WIDTH
+          --partition shards                  | known are iid and dirichlet:ALPHA
+          --partition dirichlet:-1            | alpha of a Dirichlet partition must lie between
+          --batch 0                           | --batch 0 is not a whole number from 1 to
+          --step-size 0                       | --step-size 0 is not a number above 0
+          --step-size fast                    | --step-size fast is not a number above 0
+          --step-size NaN                     | --step-size NaN is not a number above 0
+          --rule momentum                     | sgd, heavy-ball, nesterov
+          --scale log                         | unit, centred, standard
+          --message-type f8                   | bf16, f16, f32
+          --compressor top-k:0.01             | --compressor top-k:0.01 is not in this version of Kith; it has none
+          --noise corn:epsilon=10             | it has none
+          --device cuda                       | it has cpu
+          --transport mpi                     | it has local
+          --algorithm d2                      | --weights lazy:metropolis
+          --algorithm dsgt --rule adam        | leave out --rule
+          --algorithm extra --local-steps 2   | leave out --rule
+          --gossip-rounds 3                   | belongs to --algorithm chebyshev
+          --algorithm d2 --topology one-peer-exponential | needs one fixed mixing matrix
+          --drop-nodes tallest:0.2@3          | highest:SHARE@ROUND
+          --drop-nodes 7@3                    | node 7
+          --drop-nodes random:1@3             | no node is left after round 3
+          --drop-nodes highest:0.5@1 --topology sparse-gossip | random:SHARE@ROUND
+          --drop-links often                  | a probability, or I-J@ROUND
+          --drop-links 1.5                    | probability 1.5
+          --data /nowhere/x.csv               | there is no file /nowhere/x.csv
+          --test-data /nowhere/x.csv          | there is no file /nowhere/x.csv
+          --snapshot-every 3                  | 500ms, 30s, 5m, 1h, or off
+          --resume --overwrite                | exclude each other
+          --threads 0                         | --threads 0 is not a whole number from 1 to 1024
+          --colour blue                       | see kith train --help
+          """)
+  void aWrongFlagIsNamedAndItsValuesAreListed(String flags, String fragment) {
+    assertSentence(2, fragment, train(flags.split(" ")));
+  }
+
+  @Test
+  void numbersThatLeaveTheFiniteOnesNameNodeRoundAndSnapshot() {
+    Cli.Result result = train("--step-size", "1e38");
+    assertSentence(1, "is not finite in round 1", result);
+    assertTrue(result.err().contains("node "), result.err());
+    Path snapshot = folder.resolve("out/snapshot.kith");
+    assertTrue(result.err().contains("the last good snapshot is " + snapshot), result.err());
+    assertTrue(Files.exists(snapshot));
+    assertFalse(Files.exists(folder.resolve("out/result.json")), "the run is not finished");
+  }
+
+  @Test
+  void anUnreadableDataFileIsNamedWithTheLine() throws Exception {
+    Path file = Files.writeString(folder.resolve("bad.csv"), "1,2,a\n3,x,b\n");
+    assertSentence(
+        2, "bad.csv, line 2, column 3: 'x' is not a number", train("--data", file.toString()));
+    assertSentence(
+        2, "bad.csv, line 2, column 3: 'x' is not a number", Cli.here("data", file.toString()));
+    Path few = Files.writeString(folder.resolve("few.csv"), "1,2,a\n3,4,b\n");
+    assertSentence(2, "it takes at least five", train("--data", few.toString()));
+  }
+
+  @Test
+  void aCommandIsNeeded() {
+    assertSentence(2, "name a command; see kith --help", Cli.here());
+    assertSentence(2, "'tran'", Cli.here("tran"));
+  }
+
+  @Test
+  void helpIsNoError() {
+    for (String command : List.of("train", "compare", "data", "doctor")) {
+      Cli.Result help = Cli.here(command, "--help");
+      assertEquals(0, help.code());
+      assertEquals("", help.err());
+      assertTrue(help.out().contains("Usage: kith " + command), help.out());
+    }
+    assertTrue(Cli.here("--version").out().startsWith("kith "));
+  }
+}

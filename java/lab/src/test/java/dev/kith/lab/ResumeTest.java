@@ -1,0 +1,174 @@
+package dev.kith.lab;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kith.lab.experiment.EnvironmentException;
+import dev.kith.lab.experiment.Outcome;
+import dev.kith.lab.experiment.Settings;
+import dev.kith.lab.experiment.TrainingRun;
+import dev.kith.lab.experiment.UsageException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * Runs that are stopped, hurt and resumed in this process; {@link KillTest} kills whole processes.
+ */
+class ResumeTest {
+  @TempDir Path folder;
+
+  private static void assertSameBits(
+      Outcome expected, Path expectedFolder, Outcome actual, Path actualFolder) throws IOException {
+    assertEquals(
+        expected.summary().get("parametersSha256"), actual.summary().get("parametersSha256"));
+    assertEquals(
+        Files.readString(expectedFolder.resolve("metrics.csv")),
+        Files.readString(actualFolder.resolve("metrics.csv")));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "--algorithm dsgd",
+        "--algorithm dsgd-cta --rule adam --local-steps 2 --weight-decay 0.01",
+        "--algorithm d2 --weights lazy:metropolis",
+        "--algorithm extra",
+        "--algorithm dsgt --model mlp:8",
+        "--algorithm chebyshev --gossip-rounds 2",
+        "--algorithm push-sum --topology exponential --message-type bf16",
+        "--algorithm single-merge --topology sparse-gossip",
+        "--algorithm central --rule nesterov",
+        "--algorithm dsgd --drop-nodes random:0.34@5 --drop-links 0.2"
+      })
+  void aStoppedRunEndsWithTheBitsOfAnUninterruptedOne(String flags) throws IOException {
+    Settings settings = Runs.settings(flags.split(" "));
+    Path whole = folder.resolve("whole");
+    Path parts = folder.resolve("parts");
+    Outcome expected = Runs.whole(settings, whole);
+    assertFalse(expected.interrupted());
+    List<String> notices = new ArrayList<>();
+    Outcome first = Runs.run(settings, parts, 4, false, notices);
+    assertTrue(first.interrupted());
+    assertEquals(4, first.last().round());
+    Outcome second = Runs.run(settings, parts, 7, true, notices);
+    assertEquals(7, second.last().round());
+    Outcome last = Runs.run(settings, parts, Long.MAX_VALUE, true, notices);
+    assertEquals(List.of(), notices);
+    assertSameBits(expected, whole, last, parts);
+  }
+
+  @Test
+  void aDamagedSnapshotGivesWayToThePreviousOne() throws IOException {
+    Settings settings = Runs.settings();
+    Outcome expected = Runs.whole(settings, folder.resolve("whole"));
+    Path parts = folder.resolve("parts");
+    Runs.run(settings, parts, 5, false, new ArrayList<>());
+    Path snapshot = parts.resolve("snapshot.kith");
+    byte[] bytes = Files.readAllBytes(snapshot);
+    bytes[bytes.length / 2] ^= 4;
+    Files.write(snapshot, bytes);
+    List<String> notices = new ArrayList<>();
+    Outcome last = Runs.run(settings, parts, Long.MAX_VALUE, true, notices);
+    assertEquals(1, notices.size());
+    assertTrue(notices.getFirst().contains("is damaged"), notices.getFirst());
+    assertTrue(notices.getFirst().contains("snapshot.kith.previous"), notices.getFirst());
+    assertSameBits(expected, folder.resolve("whole"), last, parts);
+  }
+
+  @Test
+  void withoutAWholeSnapshotNothingIsMadeUp() throws IOException {
+    Settings settings = Runs.settings();
+    Runs.run(settings, folder, 5, false, new ArrayList<>());
+    for (String name : List.of("snapshot.kith", "snapshot.kith.previous")) {
+      Files.writeString(folder.resolve(name), "garbage");
+    }
+    assertThrows(
+        EnvironmentException.class, () -> Runs.run(settings, folder, 9, true, new ArrayList<>()));
+  }
+
+  @Test
+  void resumingNothingStartsFromTheFirstRound() throws IOException {
+    Settings settings = Runs.settings();
+    Outcome expected = Runs.whole(settings, folder.resolve("whole"));
+    List<String> notices = new ArrayList<>();
+    Outcome outcome = Runs.run(settings, folder.resolve("fresh"), Long.MAX_VALUE, true, notices);
+    assertEquals(1, notices.size());
+    assertSameBits(expected, folder.resolve("whole"), outcome, folder.resolve("fresh"));
+  }
+
+  @Test
+  void resumingWithOtherFlagsIsRefusedAndNamesThem() {
+    Runs.run(Runs.settings(), folder, 5, false, new ArrayList<>());
+    String message =
+        assertThrows(
+                UsageException.class,
+                () -> Runs.run(Runs.settings("--seed", "2"), folder, 9, true, new ArrayList<>()))
+            .getMessage();
+    assertTrue(message.contains("--seed 1"), message);
+  }
+
+  @Test
+  void theNumberOfThreadsMayChangeOnTheWay() throws IOException {
+    Outcome expected = Runs.whole(Runs.settings("--threads", "1"), folder.resolve("whole"));
+    Path parts = folder.resolve("parts");
+    Runs.run(Runs.settings("--threads", "2"), parts, 5, false, new ArrayList<>());
+    Outcome last =
+        Runs.run(Runs.settings("--threads", "3"), parts, Long.MAX_VALUE, true, new ArrayList<>());
+    assertSameBits(expected, folder.resolve("whole"), last, parts);
+  }
+
+  @Test
+  void anUnfinishedRunIsNotOverwrittenUnasked() {
+    Settings settings = Runs.settings();
+    Runs.run(settings, folder, 5, false, new ArrayList<>());
+    String message =
+        assertThrows(
+                UsageException.class, () -> Runs.run(settings, folder, 9, false, new ArrayList<>()))
+            .getMessage();
+    assertTrue(message.contains("--resume") && message.contains("--overwrite"), message);
+    TrainingRun.execute(
+        settings,
+        new TrainingRun.Control(
+            folder,
+            Optional.of(Duration.ofHours(1)),
+            false,
+            true,
+            () -> false,
+            (round, last) -> {},
+            notice -> {}));
+    // A finished run makes room without a question.
+    assertEquals(12, Runs.whole(settings, folder).last().round());
+  }
+
+  @Test
+  void twoRunsDoNotShareAFolder() {
+    Settings settings = Runs.settings();
+    TrainingRun.Control outer =
+        new TrainingRun.Control(
+            folder,
+            Optional.empty(),
+            false,
+            false,
+            () -> {
+              String message =
+                  assertThrows(UsageException.class, () -> Runs.whole(settings, folder))
+                      .getMessage();
+              assertTrue(message.contains("another run is writing to " + folder), message);
+              return true;
+            },
+            (round, last) -> {},
+            notice -> {});
+    assertTrue(TrainingRun.execute(settings, outer).interrupted());
+  }
+}
