@@ -82,7 +82,7 @@ final class ReproduceCommand implements Callable<Integer> {
       }
     }
     if (json) {
-      out.print(Json.write(verdicts));
+      out.print(Json.write(verdicts.stream().map(Verdict::toMap).toList()));
     } else {
       long passed = verdicts.stream().filter(v -> v.verdict().equals("PASS")).count();
       out.printf("%d of %d claims hold.%n", passed, verdicts.size());

@@ -1,7 +1,6 @@
 package dev.kith.lab.claims;
 
-import com.fasterxml.jackson.annotation.JsonProperty;
-import com.fasterxml.jackson.annotation.JsonPropertyOrder;
+import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
@@ -17,27 +16,31 @@ import java.util.Map;
  * @param sabotageFails whether the sabotaged run failed, as it must; null when it was not run
  * @param seconds wall time, the sabotaged run included
  */
-@JsonPropertyOrder({
-  "claim",
-  "paper",
-  "published",
-  "condition",
-  "measured",
-  "verdict",
-  "provisional",
-  "sabotageFails",
-  "seconds"
-})
 public record Verdict(
     String claim,
     String paper,
     String published,
     String condition,
     Map<String, Double> measured,
-    @JsonProperty("verdict") String verdict,
+    String verdict,
     boolean provisional,
     Boolean sabotageFails,
     double seconds) {
+
+  /** The keys and values of {@code --json}, in their order. */
+  public Map<String, Object> toMap() {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("claim", claim);
+    map.put("paper", paper);
+    map.put("published", published);
+    map.put("condition", condition);
+    map.put("measured", measured);
+    map.put("verdict", verdict);
+    map.put("provisional", provisional);
+    map.put("sabotageFails", sabotageFails);
+    map.put("seconds", seconds);
+    return map;
+  }
 
   /** Passed, and the sabotage, where it was run, was caught. */
   public boolean good() {

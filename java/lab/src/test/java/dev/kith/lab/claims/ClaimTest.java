@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class ClaimTest {
@@ -60,6 +61,24 @@ class ClaimTest {
                 IllegalArgumentException.class, () -> Reproduction.select(List.of("no-such-claim")))
             .getMessage();
     assertTrue(message.contains("no-such-claim") && message.contains("spectral-gaps"), message);
+  }
+
+  @Test
+  void jsonHasTheKeysInTheirOrder() {
+    Verdict verdict = new Verdict("c", "p", "q", "x", Map.of("a", 1.0), "PASS", false, null, 0.5);
+    assertEquals(
+        List.of(
+            "claim",
+            "paper",
+            "published",
+            "condition",
+            "measured",
+            "verdict",
+            "provisional",
+            "sabotageFails",
+            "seconds"),
+        List.copyOf(verdict.toMap().keySet()));
+    assertEquals(Map.of("a", 1.0), verdict.toMap().get("measured"));
   }
 
   @Test
