@@ -91,10 +91,22 @@ struct Distance {
   }
 };
 
-// Adds n elements to the 64 lanes, element k to lane k mod 64. `ahead` is prefetched in step where it is not NULL.
+// How far ahead of a long row its lines are asked for.
+constexpr int64_t kAheadBytes = 1024;
+
+template <int64_t bytes>
+KITH_INLINE void prefetch(const void* p, int64_t ahead) {
+  for (int64_t byte = 0; byte < bytes; byte += 64) {
+    __builtin_prefetch(static_cast<const char*>(p) + ahead + byte, 0, 3);
+  }
+}
+
+// Adds n elements to the 64 lanes, element k to lane k mod 64. What lies `a_ahead` and `b_ahead` bytes further on is
+// prefetched in step; 0: nothing is.
 template <class Op, class T, class S, class R>
-KITH_INLINE void add_to_lanes(T* lanes, const S* a, const R* b, int64_t n, const S* ahead) {
+KITH_INLINE void add_to_lanes(T* lanes, const S* a, const R* b, int64_t n, int64_t a_ahead, int64_t b_ahead) {
   constexpr int kPass = kPassVectors<T>;
+  constexpr int64_t kPassBytes = kPass * kLanes<T> * static_cast<int64_t>(sizeof(S));
   const int64_t groups = n / kTreeLanes;
   const int64_t rest = n % kTreeLanes;
   for (int pass = 0; pass < kTreeVectors<T> / kPass; pass++) {
@@ -111,12 +123,8 @@ KITH_INLINE void add_to_lanes(T* lanes, const S* a, const R* b, int64_t n, const
         if constexpr (Op::kBinary) y = load<T, R>(b + at + i * kLanes<T>);
         lane[i] = Op::template step<T>(lane[i], x, y);
       }
-      if (ahead != nullptr) {
-        constexpr int64_t kBytes = kPass * kLanes<T> * static_cast<int64_t>(sizeof(S));
-        for (int64_t byte = 0; byte < kBytes; byte += 64) {
-          __builtin_prefetch(reinterpret_cast<const char*>(ahead + at) + byte, 0, 2);
-        }
-      }
+      if (a_ahead != 0) prefetch<kPassBytes>(a + at, a_ahead);
+      if (Op::kBinary && b_ahead != 0) prefetch<kPassBytes>(b + at, b_ahead);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kPass; i++) store<T, T>(lanes + first + i * kLanes<T>, lane[i]);
@@ -146,7 +154,7 @@ double sum_block(const S* a, const S* b, int64_t n) {
   for (int64_t begin = 0; begin < n; begin += kChunk) {
     std::memset(lanes, 0, sizeof(lanes));
     const int64_t count = n - begin < kChunk ? n - begin : kChunk;
-    add_to_lanes<Op, T, S, S>(lanes, a + begin, Op::kBinary ? b + begin : nullptr, count, nullptr);
+    add_to_lanes<Op, T, S, S>(lanes, a + begin, Op::kBinary ? b + begin : nullptr, count, kAheadBytes, kAheadBytes);
     sums[chunks++] = static_cast<double>(fold(lanes));
   }
   return pairwise(sums, chunks);
@@ -158,6 +166,10 @@ double sum_block(const S* a, const S* b, int64_t n) {
 template <class T, class S, class F>
 KITH_INLINE void each_vector(const S* a, int64_t n, F step) {
   int64_t i = 0;
+  for (; i + kTreeLanes <= n; i += kTreeLanes) {
+    prefetch<kTreeLanes* static_cast<int64_t>(sizeof(S))>(a + i, kAheadBytes);
+    for (int64_t l = 0; l < kTreeLanes; l += kLanes<T>) step(load<T, S>(a + i + l), kLanes<T>);
+  }
   for (; i + kLanes<T> <= n; i += kLanes<T>) step(load<T, S>(a + i), kLanes<T>);
   if (i < n) {
     S buffer[kLanes<T>];
@@ -191,16 +203,17 @@ double select_block(const S* a, int64_t n) {
   const T start = kind == Select::kLeast ? infinity : kind == Select::kGreatest ? -infinity : T(0);
   Mask<T> best = ordered<T>(bit_cast<Mask<T>>(broadcast<T>(start)));
   Mask<T> nan{};
-  each_vector<T, S>(a, n, [&](Vec<T> x, int64_t) {
-    nan |= x != x;
-    if (kind == Select::kGreatestAbsolute) x = abs(x);
-    const Mask<T> key = ordered<T>(bit_cast<Mask<T>>(x));
-    if (kind == Select::kLeast) {
-      best = key < best ? key : best;
-    } else {
-      best = key > best ? key : best;
-    }
-  });
+  each_vector<T, S>(
+      a, n, [&](Vec<T> x, int64_t) __attribute__((always_inline)) {
+        nan |= x != x;
+        if (kind == Select::kGreatestAbsolute) x = abs(x);
+        const Mask<T> key = ordered<T>(bit_cast<Mask<T>>(x));
+        if (kind == Select::kLeast) {
+          best = key < best ? key : best;
+        } else {
+          best = key > best ? key : best;
+        }
+      });
   if (any<T>(nan)) return __builtin_nan("");
   auto result = best[0];
   for (int i = 1; i < kLanes<T>; i++) {
@@ -212,12 +225,13 @@ double select_block(const S* a, int64_t n) {
 template <class T, class S>
 double count_block(const S* a, int64_t n) {
   Mask<T> count{};
-  each_vector<T, S>(a, n, [&](Vec<T> x, int64_t valid) {
-    const Vec<T> zero_or_nan = x - x;
-    Mask<T> bad = zero_or_nan != zero_or_nan;
-    if (valid < kLanes<T>) bad &= first_lanes<T>(valid);
-    count -= bad;
-  });
+  each_vector<T, S>(
+      a, n, [&](Vec<T> x, int64_t valid) __attribute__((always_inline)) {
+        const Vec<T> zero_or_nan = x - x;
+        Mask<T> bad = zero_or_nan != zero_or_nan;
+        if (valid < kLanes<T>) bad &= first_lanes<T>(valid);
+        count -= bad;
+      });
   int64_t total = 0;
   for (int i = 0; i < kLanes<T>; i++) total += count[i];
   return static_cast<double>(total);
@@ -270,11 +284,13 @@ constexpr int64_t kPackedRow = kPackedSteps* kTreeLanes;
 constexpr int kPairRows = 4;
 constexpr int kPairColumns = 2;
 
+// What lies `ahead` bytes further on is prefetched.
 template <class T, class S>
-void pack_row(T* packed, const S* from, int64_t n) {
+void pack_row(T* packed, const S* from, int64_t n, int64_t ahead) {
   const int64_t groups = n / kTreeLanes;
   const int64_t rest = n % kTreeLanes;
   for (int64_t k = 0; k < groups; k++) {
+    prefetch<kTreeLanes* static_cast<int64_t>(sizeof(S))>(from + k * kTreeLanes, ahead);
 #pragma GCC unroll 8
     for (int64_t v = 0; v < kTreeVectors<T>; v++) {
       store<T, T>(packed + (v * kPackedSteps + k) * kLanes<T>, load<T, S>(from + k * kTreeLanes + v * kLanes<T>));
@@ -291,7 +307,7 @@ void pack_row(T* packed, const S* from, int64_t n) {
 template <class T, class S>
 void pack_rows(T* packed, const unsigned char* rows, int64_t pitch, int64_t count, int64_t column, int64_t n) {
   for (int64_t r = 0; r < count; r++) {
-    pack_row<T, S>(packed + r * kPackedRow<T>, reinterpret_cast<const S*>(rows + r * pitch) + column, n);
+    pack_row<T, S>(packed + r * kPackedRow<T>, reinterpret_cast<const S*>(rows + r * pitch) + column, n, pitch);
   }
 }
 
@@ -410,10 +426,14 @@ KITH_INLINE Vec<T> balanced(const S* const* rows, int64_t at) {
 }
 
 // to[k] = balanced sum of kRows rows (plus, with kOnto, to[k] as the left operand). The tail works on a padded copy.
+// What lies `ahead` bytes further on is prefetched; 0: nothing is.
 template <class T, class S, int kRows, bool kOnto>
-void sum_rows(T* to, const S* const* rows, int64_t n) {
+void sum_rows(T* to, const S* const* rows, int64_t n, int64_t ahead) {
   int64_t i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) {
+    if (ahead != 0 && i * static_cast<int64_t>(sizeof(S)) % 64 == 0) {
+      for (int r = 0; r < kRows; r++) prefetch<64>(rows[r] + i, ahead);
+    }
     Vec<T> v = balanced<T, S, kRows>(rows, i);
     if constexpr (kOnto) v = load<T, T>(to + i) + v;
     store<T, T>(to + i, v);
@@ -433,7 +453,7 @@ void sum_rows(T* to, const S* const* rows, int64_t n) {
 
 template <class T, class S>
 void apply(const NodeOperation& operation, T* top, int64_t tile, const unsigned char* base, int64_t pitch,
-           int64_t first_row, int64_t column, int64_t n) {
+           int64_t first_row, int64_t column, int64_t n, int64_t ahead) {
   const S* rows[8];
   const int count = operation.kind == kNodeSum8   ? 8
                     : operation.kind == kNodeSum4 ? 4
@@ -444,21 +464,21 @@ void apply(const NodeOperation& operation, T* top, int64_t tile, const unsigned 
   }
   switch (operation.kind) {
     case kNodeSum8:
-      return sum_rows<T, S, 8, false>(top, rows, n);
+      return sum_rows<T, S, 8, false>(top, rows, n, ahead);
     case kNodeSum4:
-      return sum_rows<T, S, 4, false>(top, rows, n);
+      return sum_rows<T, S, 4, false>(top, rows, n, ahead);
     case kNodeSum2:
-      return sum_rows<T, S, 2, false>(top, rows, n);
+      return sum_rows<T, S, 2, false>(top, rows, n, ahead);
     case kNodeAddRow:
-      return sum_rows<T, S, 1, true>(top - tile, rows, n);
+      return sum_rows<T, S, 1, true>(top - tile, rows, n, ahead);
     default:
-      return sum_rows<T, S, 1, false>(top, rows, n);
+      return sum_rows<T, S, 1, false>(top, rows, n, ahead);
   }
 }
 
 // What is on the stack, from slot 0 up, after the whole program on n <= tile columns.
 template <class T, class S>
-void evaluate(const NodesTask& task, T* stack, int64_t column, int64_t n) {
+void evaluate(const NodesTask& task, T* stack, int64_t column, int64_t n, int64_t ahead) {
   T* top = stack;  // the first free slot
   const int64_t tile = task.tile;
   for (int64_t o = 0; o < task.operation_count; o++) {
@@ -470,11 +490,11 @@ void evaluate(const NodesTask& task, T* stack, int64_t column, int64_t n) {
       continue;
     }
     if (operation.rows[0] < task.x_rows) {
-      apply<T, S>(operation, top, tile, task.x, task.x_pitch, 0, column, n);
+      apply<T, S>(operation, top, tile, task.x, task.x_pitch, 0, column, n, ahead);
     } else if (task.remote_dtype == task.x_dtype) {
-      apply<T, S>(operation, top, tile, task.remote, task.remote_pitch, task.x_rows, column, n);
+      apply<T, S>(operation, top, tile, task.remote, task.remote_pitch, task.x_rows, column, n, ahead);
     } else {
-      apply<T, T>(operation, top, tile, task.remote, task.remote_pitch, task.x_rows, column, n);
+      apply<T, T>(operation, top, tile, task.remote, task.remote_pitch, task.x_rows, column, n, ahead);
     }
     if (operation.kind != kNodeAddRow) top += tile;
   }
@@ -517,7 +537,8 @@ void nodes(const NodesTask& task, int64_t column, int64_t n, double* distances, 
   const int64_t chunks = (n + kChunk - 1) / kChunk;
   for (int64_t at = 0; at < n; at += task.tile) {
     const int64_t count = n - at < task.tile ? n - at : task.tile;
-    evaluate<T, S>(task, stack, column + at, count);
+    // The distances to a tile bring the rows of the next one.
+    evaluate<T, S>(task, stack, column + at, count, task.distances != 0 && at > 0 ? 0 : kAheadBytes);
     for (int64_t r = 0; r < task.out_rows; r++) {
       T* const value = stack + r * task.tile;
       if (task.divisor != 1.0) {
@@ -529,10 +550,11 @@ void nodes(const NodesTask& task, int64_t column, int64_t n, double* distances, 
     if (task.distances == 0) continue;
     round_row<T>(task.out_dtype, stack, count);
     if (at % kChunk == 0) std::memset(lanes, 0, static_cast<size_t>(task.x_rows * kTreeLanes) * sizeof(T));
-    const bool more = n - at >= 2 * task.tile;
+    // The next tile comes while this one is at hand.
+    const int64_t ahead = n - at >= 2 * task.tile ? task.tile * static_cast<int64_t>(sizeof(S)) : 0;
     for (int64_t r = 0; r < task.x_rows; r++) {
       const S* row = reinterpret_cast<const S*>(task.x + r * task.x_pitch) + column + at;
-      add_to_lanes<Distance, T, S, T>(lanes + r * kTreeLanes, row, stack, count, more ? row + task.tile : nullptr);
+      add_to_lanes<Distance, T, S, T>(lanes + r * kTreeLanes, row, stack, count, ahead, 0);
     }
     if ((at + count) % kChunk == 0 || at + count == n) {
       for (int64_t r = 0; r < task.x_rows; r++) {

@@ -13,7 +13,7 @@ KITH_FAMILY(ReductionKernels, reduction)
 namespace {
 
 // A tile of columns of all rows should stay in the second-level cache between its sum and its distances.
-constexpr int64_t kTileBytes = 128 << 10;
+constexpr int64_t kTileBytes = 64 << 10;
 // Sums of pairs that wait for the last block; more pairs of tiles than this allows are done one after the other.
 constexpr int64_t kGramSums = 4 << 20;
 
