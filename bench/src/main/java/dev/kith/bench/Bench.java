@@ -53,6 +53,12 @@ public final class Bench implements Callable<Integer> {
   @Option(names = "--json", paramLabel = "FILE", description = "write the results to FILE as JSON")
   private Path json;
 
+  @Option(
+      names = "--page",
+      paramLabel = "FOLDER",
+      description = "with --goals: write README.md and pictures of the results to FOLDER")
+  private Path page;
+
   private Bench() {}
 
   /**
@@ -75,13 +81,19 @@ public final class Bench implements Callable<Integer> {
     if (json != null && json.getParent() != null && !Files.isDirectory(json.getParent())) {
       throw usage("--json: the folder " + json.getParent() + " does not exist; make it first");
     }
-    Device device = Device.cpu();
-    System.out.println(capabilities(device));
+    if (page != null && !goals) {
+      throw usage("--page goes with --goals: the page shows the goal table");
+    }
+    String capabilities = capabilities(Device.cpu());
+    System.out.println(capabilities);
     List<Measured> results = goals ? goals() : jmh();
     System.out.println();
     Table.print(results, System.out);
     if (json != null) {
       write(results);
+    }
+    if (page != null) {
+      new ResultsPage(capabilities, results).write(page);
     }
     return results.stream().anyMatch(result -> Goal.MISSED.equals(result.verdict())) ? 1 : 0;
   }

@@ -14,6 +14,7 @@ import dev.kith.kernel.Reduction;
 import dev.kith.kernel.Step;
 import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
+import dev.kith.lab.Blas;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
@@ -24,6 +25,11 @@ import java.util.stream.IntStream;
 
 /** Kith's own operations. */
 final class KithKernels implements Implementation {
+  KithKernels() {
+    // Products go to OpenBLAS as in the command line; the description says whether they do.
+    Blas.enable();
+  }
+
   @Override
   public String name() {
     return "kith";

@@ -319,7 +319,6 @@ class PlainJava implements Implementation {
     return x;
   }
 
-  @SuppressWarnings("ArrayRecordComponent") // internal, never compared
   private record Arrays2d(float[][] result, Runnable work, long cols) implements Task {
     Arrays2d(float[][] result, Runnable work, Workload w) {
       this(result, work, w.cols());

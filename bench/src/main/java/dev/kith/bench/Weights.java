@@ -21,7 +21,6 @@ import java.util.function.IntToDoubleFunction;
  * @param columns the column of each entry, ascending within a row
  * @param values the weight of each entry
  */
-@SuppressWarnings("ArrayRecordComponent") // internal, never compared
 record Weights(long[] offsets, int[] columns, double[] values) {
   /** Most rows for which a peer without sparse products gets a dense matrix. */
   static final int DENSE_LIMIT = 256;

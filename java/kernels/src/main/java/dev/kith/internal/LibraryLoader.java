@@ -64,11 +64,11 @@ public final class LibraryLoader {
   }
 
   private Abi find() {
-    Optional<String> property = Optional.ofNullable(properties.apply("dev.kith.library"));
+    Optional<String> property = property("dev.kith.library");
     if (property.isPresent()) {
       return named("the property dev.kith.library", property.get());
     }
-    Optional<String> variable = Optional.ofNullable(environment.apply("KITH_LIBRARY"));
+    Optional<String> variable = variable("KITH_LIBRARY");
     if (variable.isPresent()) {
       return named("the environment variable KITH_LIBRARY", variable.get());
     }
@@ -99,10 +99,10 @@ public final class LibraryLoader {
       throw new UnsatisfiedLinkError("this jar has no library for " + platform + ": " + BUILD);
     }
     List<String> attempts = new ArrayList<>();
-    for (Path folder : folders()) {
+    for (String folder : folders()) {
       try {
-        return open(library.get().extract(folder));
-      } catch (IOException | UncheckedIOException | UnsatisfiedLinkError e) {
+        return open(library.get().extract(Path.of(folder)));
+      } catch (IOException | InvalidPathException | UnsatisfiedLinkError e) {
         attempts.add(folder + ": " + reason(e));
       }
     }
@@ -136,7 +136,7 @@ public final class LibraryLoader {
               library.readAllBytes(),
               new String(checksum.readAllBytes(), StandardCharsets.US_ASCII).strip()));
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot read " + base + " from the jar", e);
+      throw new UncheckedIOException("cannot use " + base + " of the jar: " + e.getMessage(), e);
     }
   }
 
@@ -146,23 +146,25 @@ public final class LibraryLoader {
     }
   }
 
-  private Set<Path> folders() {
-    Set<Path> folders = new LinkedHashSet<>();
-    property("dev.kith.cache").map(Path::of).ifPresent(folders::add);
+  private Set<String> folders() {
+    Set<String> folders = new LinkedHashSet<>();
+    property("dev.kith.cache").ifPresent(folders::add);
     property("java.io.tmpdir")
-        .map(tmp -> Path.of(tmp, "kith-" + property("user.name").orElse("user")))
+        .map(tmp -> tmp + "/kith-" + property("user.name").orElse("user"))
         .ifPresent(folders::add);
-    Optional.ofNullable(environment.apply("XDG_CACHE_HOME"))
-        .filter(cache -> !cache.isEmpty())
-        .map(Path::of)
-        .or(() -> property("user.home").map(home -> Path.of(home, ".cache")))
-        .map(cache -> cache.resolve("kith"))
+    variable("XDG_CACHE_HOME")
+        .or(() -> property("user.home").map(home -> home + "/.cache"))
+        .map(cache -> cache + "/kith")
         .ifPresent(folders::add);
     return folders;
   }
 
   private Optional<String> property(String name) {
     return Optional.ofNullable(properties.apply(name)).filter(value -> !value.isEmpty());
+  }
+
+  private Optional<String> variable(String name) {
+    return Optional.ofNullable(environment.apply(name)).filter(value -> !value.isEmpty());
   }
 
   private String platform() {

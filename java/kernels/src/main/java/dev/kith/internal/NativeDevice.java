@@ -247,7 +247,14 @@ public final class NativeDevice {
       long cols,
       long stride,
       DType dtype) {
-    return new Window(new Allocation(this, memory, foreign), queue, 0, rows, cols, stride, dtype);
+    try {
+      return new Window(new Allocation(this, memory, foreign), queue, 0, rows, cols, stride, dtype);
+    } catch (RuntimeException | Error e) {
+      try (Call call = new Call()) {
+        abi.memoryRelease(memory, call.segment());
+      }
+      throw e;
+    }
   }
 
   /**

@@ -268,11 +268,24 @@ public final class NativeQueue {
         return;
       }
       operation = "close";
+      RuntimeException failure = null;
       try {
         await();
-      } finally {
-        closed = true;
+      } catch (RuntimeException e) {
+        failure = e;
+      }
+      closed = true;
+      try {
         check(abi.queueDestroy(handle, call.segment()));
+      } catch (RuntimeException e) {
+        if (failure == null) {
+          failure = e;
+        } else {
+          failure.addSuppressed(e);
+        }
+      }
+      if (failure != null) {
+        throw failure;
       }
     } finally {
       owner = null;

@@ -69,12 +69,4 @@ final class Arguments {
               .formatted(operation, name, window, other, with));
     }
   }
-
-  /** Where flags go: at least one per row. */
-  static void flags(String operation, Window flags, long rows) {
-    if (flags.rows() != 1 || flags.cols() < rows || flags.dtype() != DType.I32) {
-      throw new IllegalArgumentException(
-          "%s: flags is %s and must be 1 x %d I32".formatted(operation, flags, rows));
-    }
-  }
 }

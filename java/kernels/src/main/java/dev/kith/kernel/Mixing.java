@@ -163,7 +163,7 @@ public final class Mixing {
           name + ": messages of F64 are wider than y, which is " + y);
     }
     if (flags != null) {
-      Arguments.flags(name, flags, Math.max(nodes, y.rows()));
+      Arguments.expect(name, "flags", flags, 1, Math.max(nodes, y.rows()), DType.I32);
       Arguments.sameDevice(name, "flags", flags, "y", y);
       Arguments.disjoint(name, "flags", flags, "y", y);
     }

@@ -37,6 +37,7 @@ public final class Step implements AutoCloseable {
   private StepRule rule;
   private StepParameters parameters;
   private long count;
+  private boolean closed;
 
   /**
    * Allocates the state, zeros.
@@ -87,7 +88,7 @@ public final class Step implements AutoCloseable {
     }
     if (options.flags().isPresent()) {
       Window flags = Access.window(options.flags().get());
-      Arguments.flags("step", flags, rows);
+      Arguments.expect("step", "flags", flags, 1, rows, DType.I32);
       Arguments.sameDevice("step", "flags", flags, "the parameters", x);
     }
   }
@@ -118,6 +119,9 @@ public final class Step implements AutoCloseable {
    * @throws IllegalStateException if something is closed or the queue is in use by another thread
    */
   public void apply(DeviceMatrix x, DeviceMatrix g) {
+    if (closed) {
+      throw new IllegalStateException("step: the step is closed");
+    }
     Window parametersWindow = Access.window(x);
     Window gradient = Access.window(g);
     checkOperands(parametersWindow, gradient);
@@ -245,6 +249,7 @@ public final class Step implements AutoCloseable {
   /** Closes the state. Idempotent. */
   @Override
   public void close() {
+    closed = true;
     List<DeviceMatrix> all = new ArrayList<>(state);
     clipping.ifPresent(c -> all.addAll(c.matrices()));
     RuntimeException failure = new IllegalStateException("closing the step failed");

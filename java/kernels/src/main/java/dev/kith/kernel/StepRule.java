@@ -79,7 +79,7 @@ public sealed interface StepRule {
 
   /**
    * Polyak's momentum: v &larr; beta v + eta g, x &larr; x - v. B. T. Polyak, "Some methods of
-   * speeding up the convergence of iteration methods", 1964; in this form Ruder, equation 4.
+   * speeding up the convergence of iteration methods", 1964; in this form Ruder, section 4.1.
    *
    * @param stepSize eta
    * @param momentum beta, in [0, 1)
@@ -158,7 +158,7 @@ public sealed interface StepRule {
 
   /**
    * G &larr; G + g&sup2;, x &larr; x - eta g / sqrt(G + epsilon). J. Duchi, E. Hazan, Y. Singer,
-   * JMLR 12, 2011; Ruder, equation 12.
+   * JMLR 12, 2011; Ruder, section 4.3.
    *
    * @param stepSize eta
    * @param epsilon at least 0
@@ -375,7 +375,7 @@ public sealed interface StepRule {
   /**
    * m and v as Adam, x &larr; x - eta (beta1 m + (1 - beta1) g) / (1 - beta1^t) / (sqrt(v') +
    * epsilon). T. Dozat, "Incorporating Nesterov momentum into Adam", 2016; in this form Ruder,
-   * equation 35.
+   * section 4.8.
    *
    * @param stepSize eta
    * @param beta1 decay of the first moment, in [0, 1)

@@ -100,6 +100,21 @@ class LibraryLoaderTest {
   }
 
   @Test
+  void aCacheFolderThatIsNoPathIsPassedOver() {
+    properties.put("dev.kith.cache", "a\0b");
+    assertTrue(Path.of(load().path()).startsWith(folder.resolve("tmp")));
+  }
+
+  @Test
+  void emptySettingsAreNone() {
+    properties.put("dev.kith.library", "");
+    properties.put("dev.kith.cache", "");
+    environment.put("KITH_LIBRARY", "");
+    environment.put("XDG_CACHE_HOME", "");
+    assertTrue(Path.of(load().path()).startsWith(folder.resolve("tmp")));
+  }
+
+  @Test
   void aFolderThatOthersCanWriteToIsPassedOver() throws IOException {
     Path shared = Files.createDirectories(folder.resolve("tmp").resolve("kith-somebody"));
     Files.setPosixFilePermissions(shared, PosixFilePermissions.fromString("rwxrwxrwx"));

@@ -50,7 +50,7 @@ final class MixingCase {
   private double[] expectedFlags;
 
   /** Draws everything but the form and the number of columns. */
-  MixingCase(long seed, Form form, int cols, int maxRows) {
+  MixingCase(long seed, Form form, int cols, int minRows, int maxRows, int maxTerms) {
     this.seed = seed;
     this.form = form;
     this.cols = cols;
@@ -58,17 +58,17 @@ final class MixingCase {
     dtype = chance(3) ? DType.F64 : DType.F32;
     message = narrow();
     kind = chance(3) ? Samples.Kind.SPECIAL : Samples.Kind.WIDE;
-    rows = 1 + below(maxRows);
+    rows = minRows + below(maxRows - minRows + 1);
     boolean square = form == Form.IDENTITY || form == Form.PAIRWISE || chance(2);
-    int innerTerms = form == Form.IDENTITY ? below(5) : 1 + below(4);
-    innerRows = innerTerms == 0 ? 0 : square ? rows : 1 + below(maxRows);
+    int innerTerms = form == Form.IDENTITY ? below(maxTerms + 1) : 1 + below(maxTerms);
+    innerRows = innerTerms == 0 ? 0 : square ? rows : minRows + below(maxRows - minRows + 1);
     haloRows = form != Form.IDENTITY && form != Form.PAIRWISE && chance(3) ? 1 + below(4) : 0;
     weights = drawWeights();
     before = sample(dtype, rows);
     halo = Oracle.round(message, sample(message, haloRows));
     boolean innerAlias =
         innerTerms > 0 && (form == Form.IDENTITY || form == Form.PAIRWISE) && chance(3);
-    int outerTerms = innerTerms == 0 ? 1 + below(4) : below(5);
+    int outerTerms = innerTerms == 0 ? 1 + below(maxTerms) : below(maxTerms + 1);
     boolean outerAlias = outerTerms > 0 && chance(3);
     addTerms(inner, innerTerms, innerRows, innerAlias);
     addTerms(outer, outerTerms, rows, outerAlias);

@@ -3,6 +3,7 @@ package dev.kith.kernel;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The family mixing against the oracle, bit for bit, on every tier, thread count and cut. */
@@ -20,7 +21,7 @@ class MixingTest {
           if (form == MixingCase.Form.DENSE && maxRows > 4096) {
             continue;
           }
-          MixingCase c = new MixingCase(seed++, form, cols, maxRows);
+          MixingCase c = new MixingCase(seed++, form, cols, 1, maxRows, 4);
           cases.add(new Contract.Case(c.toString(), c::run));
         }
       }
@@ -44,5 +45,29 @@ class MixingTest {
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void manyNodes(Rig rig) {
     Contract.run(rig, MANY_NODES);
+  }
+
+  /**
+   * Results of 16 MiB and more are written past the caches, in line-aligned pieces; few rows and
+   * many.
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "IDENTITY, 7, 600011",
+    "SPARSE, 7, 600011",
+    "DENSE, 7, 600011",
+    "PAIRWISE, 8, 600011",
+    "SCATTERED, 11, 600011",
+    "IDENTITY, 70001, 65",
+    "SPARSE, 70001, 65",
+    "PAIRWISE, 70001, 65"
+  })
+  void largeResults(MixingCase.Form form, int rows, int cols) {
+    MixingCase c = new MixingCase(40_000 + rows, form, cols, rows, rows, 1);
+    for (Rig rig : Rig.all()) {
+      if (rig.threads() == 2 || rig.threads() == 3) {
+        Contract.run(rig, List.of(new Contract.Case(c.toString(), c::run)));
+      }
+    }
   }
 }

@@ -58,6 +58,8 @@ class OperationsTest {
       segments a                      wwwwu
       gram a                          wwwwu
       nodes x                         wwwwu
+      nodes F32 x, out                w-wwu
+      nodes F64 x, out                -w--u
       nodes F32 x, remote             w----
       nodes F64 x, remote             -w---
       nodes BF16 x, remote            w-w--
@@ -314,9 +316,11 @@ class OperationsTest {
               (n, abi, q, c) ->
                   abi.gram(q, n.matrix(a), MemorySegment.NULL, n.matrix(out.matrix()), c));
         });
-    line("nodes x", t -> nodes(session, t, t));
+    line("nodes x", t -> nodes(session, t, t, t));
+    line("nodes F32 x, out", t -> nodes(session, DType.F32, DType.F32, t));
+    line("nodes F64 x, out", t -> nodes(session, DType.F64, DType.F64, t));
     for (DType x : List.of(DType.F32, DType.F64, DType.BF16, DType.F16)) {
-      line("nodes " + x + " x, remote", t -> nodes(session, x, t));
+      line("nodes " + x + " x, remote", t -> nodes(session, x, t, x));
     }
   }
 
@@ -339,10 +343,10 @@ class OperationsTest {
                 c));
   }
 
-  private static String nodes(Rig.Session session, DType x, DType remote) {
+  private static String nodes(Rig.Session session, DType x, DType remote, DType result) {
     DeviceMatrix own = matrix(session, x, 2, 2, 5);
     DeviceMatrix far = matrix(session, remote, 4, 1, 5);
-    Operand out = operand(session, x, 0, 1, 5);
+    Operand out = operand(session, result, 0, 1, 5);
     return letter(
         session,
         4,

@@ -168,6 +168,7 @@ class ReductionTest {
       {5, 4, 1023},
       {33, 2, 1025},
       {65, 65, 129},
+      {300, 41, 20_001},
       {2, 3, 4097},
       {4, 4, 70_001}
     };
@@ -237,8 +238,13 @@ class ReductionTest {
       cases.add(
           nodes(NodeTree.program(9), t, t, 9, 0, 1, Contract.LARGE / 4, 9, true, true, seed++));
     }
+    for (DType out : List.of(DType.F32, DType.BF16, DType.F16)) {
+      for (DType x : List.of(DType.F32, DType.BF16)) {
+        cases.add(nodes(NodeTree.program(9), x, x, out, 9, 0, 1, 1025, 9, true, true, seed++));
+      }
+    }
     cases.add(
-        nodes(NodeTree.program(1000), DType.F32, DType.F32, 1000, 0, 1, 70, 9, true, true, seed));
+        nodes(NodeTree.program(1500), DType.F32, DType.F32, 1500, 0, 1, 70, 9, true, true, seed));
     return cases;
   }
 
@@ -258,6 +264,23 @@ class ReductionTest {
       boolean withOut,
       boolean withDistances,
       long seed) {
+    return nodes(
+        program, t, remoteType, t, rows, remoteRows, results, cols, divisor, withOut, withDistances, seed);
+  }
+
+  private static Contract.Case nodes(
+      int[] program,
+      DType t,
+      DType remoteType,
+      DType outType,
+      int rows,
+      int remoteRows,
+      int results,
+      int cols,
+      double divisor,
+      boolean withOut,
+      boolean withDistances,
+      long seed) {
     Supplier<double[][]> x =
         Contract.once(() -> Samples.matrix(Samples.Kind.WIDE, t, rows, cols, seed));
     Supplier<double[][]> remote =
@@ -265,7 +288,7 @@ class ReductionTest {
             () -> Samples.matrix(Samples.Kind.WIDE, remoteType, remoteRows, cols, seed + 500_000));
     Supplier<double[][]> expected =
         Contract.once(
-            () -> Oracle.round(t, Oracle.nodes(program, t, x.get(), remote.get(), divisor, cols)));
+            () -> Oracle.round(outType, Oracle.nodes(program, t, x.get(), remote.get(), divisor, cols)));
     Supplier<double[]> distances =
         Contract.once(
             () -> {
@@ -279,7 +302,7 @@ class ReductionTest {
         "a program of %d on %d x %d %s, %d remote rows of %s, divisor %s, seed %d"
             .formatted(program.length, rows, cols, t, remoteRows, remoteType, divisor, seed),
         session -> {
-          Operand out = session.operand(t, new double[withOut ? results : 0][cols], cols);
+          Operand out = session.operand(outType, new double[withOut ? results : 0][cols], cols);
           Operand far = session.operand(DType.F64, new double[1][rows], rows);
           DeviceMatrix remoteMatrix = session.matrix(remoteType, remote.get(), cols);
           Reduction.nodes(

@@ -1,0 +1,309 @@
+package dev.kith.kernel;
+
+import static dev.kith.kernel.Contract.refused;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/**
+ * The caller's mistakes: each is refused in a sentence that names the offending value, before anything is written. Those of memory and
+ * steps stand in their own suites.
+ */
+class BadInputTest {
+  private Rig.Session session;
+
+  @BeforeEach
+  void open() {
+    session = Rig.best().open();
+  }
+
+  @AfterEach
+  void close() {
+    session.release();
+    session.close();
+  }
+
+  private DeviceMatrix m(DType t, int rows, int cols) {
+    return session.matrix(t, new double[rows][cols], cols);
+  }
+
+  private DeviceMatrix f32(int rows, int cols) {
+    return m(DType.F32, rows, cols);
+  }
+
+  private DeviceMatrix f64(int rows, int cols) {
+    return m(DType.F64, rows, cols);
+  }
+
+  // ---- mixing
+
+  private MixingWeights ring() {
+    return MixingWeights.sparse(
+        session.queue(),
+        3,
+        3,
+        new long[] {0, 2, 4, 6},
+        new int[] {0, 1, 1, 2, 0, 2},
+        new double[] {.5, .5, .5, .5, .5, .5});
+  }
+
+  private MixingWeights swap() {
+    return MixingWeights.sparse(
+        session.queue(), 2, 2, new long[] {0, 1, 2}, new int[] {1, 0}, new double[] {1, 1});
+  }
+
+  private void sparse(String offending, long rows, long cols, long[] offsets, int[] columns) {
+    refused(
+        offending,
+        () ->
+            MixingWeights.sparse(
+                session.queue(), rows, cols, offsets, columns, new double[columns.length]));
+  }
+
+  @Test
+  void weightsThatAreNoMatrix() {
+    sparse("-1", -1, 3, new long[] {0}, new int[0]);
+    sparse("2", 2, 3, new long[] {0, 1}, new int[] {0});
+    sparse("3", 1, 3, new long[] {0, 1}, new int[] {3});
+    sparse("-2", 1, 3, new long[] {0, 1}, new int[] {-2});
+    sparse("2", 1, 3, new long[] {0, 2}, new int[] {0});
+    sparse("1", 1, 3, new long[] {1, 1}, new int[] {0});
+    sparse("rowOffsets[2] is 0", 2, 3, new long[] {0, 1, 0}, new int[0]);
+    for (double bad : new double[] {Double.NaN, Double.POSITIVE_INFINITY}) {
+      refused(
+          bad > 0 ? "inf" : "nan",
+          () ->
+              MixingWeights.sparse(
+                  session.queue(), 1, 1, new long[] {0, 1}, new int[] {0}, new double[] {bad}));
+      refused(
+          bad > 0 ? "inf" : "nan",
+          () -> MixingWeights.dense(session.queue(), 1, 1, new double[] {bad}));
+    }
+    refused(
+        "outputRows[1] is 4",
+        () ->
+            MixingWeights.sparse(
+                session.queue(),
+                2,
+                1,
+                new long[] {0, 0, 0},
+                new int[0],
+                new double[0],
+                new int[] {4, 4}));
+    refused(
+        "outputRows[0] is -1",
+        () ->
+            MixingWeights.sparse(
+                session.queue(),
+                1,
+                1,
+                new long[] {0, 0},
+                new int[0],
+                new double[0],
+                new int[] {-1}));
+    refused("5000", () -> MixingWeights.dense(session.queue(), 5000, 1, new double[5000]));
+    refused("3", () -> MixingWeights.dense(session.queue(), 2, 2, new double[3]));
+  }
+
+  @Test
+  void shapesAndTypesThatDoNotFitTheExpression() {
+    DeviceMatrix x = f32(3, 5);
+    DeviceMatrix y = f32(3, 5);
+    try (MixingWeights w = ring()) {
+      refused("3 x 4", () -> Mixing.mix(w, Expression.inner(f32(3, 4)), y));
+      refused("2", () -> Mixing.mix(w, Expression.inner(f32(2, 5)), y));
+      refused("2", () -> Mixing.mix(w, Expression.inner(x).plusInner(f32(2, 5)), y));
+      refused("4 x 5", () -> Mixing.mix(w, Expression.inner(x).plusOuter(f32(4, 5)), y));
+      refused("2", () -> Mixing.mix(w, Expression.inner(x), f32(2, 5)));
+      refused("BF16", () -> Mixing.mix(w, Expression.inner(x), m(DType.BF16, 3, 5)));
+      refused("F64", () -> Mixing.mix(w, Expression.inner(f64(3, 5)), y));
+      refused("F64", () -> Mixing.mix(w, Expression.inner(x).plusOuter(f64(3, 5)), y));
+      refused("F64", () -> Mixing.mix(w, Expression.inner(x).withMessageType(DType.F64), y));
+      refused("I32", () -> Expression.inner(x).withMessageType(DType.I32));
+      refused("I32", () -> Mixing.mix(w, Expression.inner(m(DType.I32, 3, 5)), y));
+      refused("combine", () -> Mixing.mix(w, Expression.outer(x), y));
+      refused("1", () -> Mixing.mix(w, Expression.inner(x).withHalo(f32(1, 5)), y));
+      refused("3 x 5", () -> Mixing.mix(w, Expression.inner(x), f32(3, 6)));
+      refused("1 x 2", () -> Mixing.mix(w, Expression.inner(x), y, m(DType.I32, 1, 2)));
+      refused("F32", () -> Mixing.mix(w, Expression.inner(x), y, f32(1, 3)));
+    }
+    refused("halo", () -> Mixing.combine(Expression.inner(x).withHalo(f32(1, 5)), y));
+    refused("3 x 5", () -> Mixing.combine(Expression.inner(f32(2, 5)), y));
+    refused("1 x 2 F64", () -> Expression.inner(1, f64(1, 2), x));
+    refused("1 x 3 F32", () -> Expression.inner(1, f32(1, 3), x));
+    refused(
+        "4",
+        () -> Expression.inner(x).plusInner(x).plusInner(x).plusInner(x).plusInner(x));
+    refused(
+        "4",
+        () -> Expression.outer(x).plusOuter(x).plusOuter(x).plusOuter(x).plusOuter(x));
+  }
+
+  @Test
+  void halosThatDoNotFit() {
+    DeviceMatrix x = f32(2, 5);
+    DeviceMatrix y = f32(3, 5);
+    try (MixingWeights w = ring()) {
+      refused("2 of the halo", () -> Mixing.mix(w, Expression.inner(x).withHalo(f32(2, 5)), y));
+      refused("1 x 4", () -> Mixing.mix(w, Expression.inner(x).withHalo(f32(1, 4)), y));
+      refused("BF16", () -> Mixing.mix(w, Expression.inner(x).withHalo(m(DType.BF16, 1, 5)), y));
+      Mixing.mix(w, Expression.inner(x).withHalo(f32(1, 5)), y);
+    }
+  }
+
+  @Test
+  void overlapsThatMixingCannotWorkWith() {
+    DeviceMatrix big = f32(4, 11);
+    try (DeviceMatrix x = big.columns(0, 5);
+        DeviceMatrix y = big.columns(4, 9);
+        DeviceMatrix aside = big.columns(5, 10);
+        DeviceMatrix three = x.rows(0, 3);
+        DeviceMatrix two = x.rows(0, 2);
+        DeviceMatrix below = x.rows(1, 3);
+        MixingWeights w = ring();
+        MixingWeights pair = swap()) {
+      refused("overlap", () -> Mixing.combine(Expression.inner(x), y));
+      refused("overlap", () -> Mixing.combine(Expression.outer(x), y));
+      refused("overlap", () -> Mixing.mix(w, Expression.inner(three), three));
+      refused("overlap", () -> Mixing.mix(pair, Expression.inner(two), below));
+      refused(
+          "overlap",
+          () -> Mixing.mix(pair, Expression.inner(two).plusOuter(f32(2, 5)).plusOuter(below), two));
+      Mixing.mix(pair, Expression.inner(two), two);
+      Mixing.mix(pair, Expression.inner(two).plusOuter(two), two);
+      Mixing.combine(Expression.inner(x).plusOuter(x), x);
+      Mixing.combine(Expression.inner(x), aside);
+    }
+    DeviceMatrix one = f64(1, 1);
+    refused("overlap", () -> Mixing.combine(Expression.inner(1, one, f64(1, 1)), one));
+    DeviceMatrix flags = m(DType.I32, 1, 3);
+    refused("F32", () -> Mixing.combine(Expression.inner(f32(3, 5)), f32(3, 5), f32(1, 3)));
+    refused("I32", () -> Mixing.combine(Expression.inner(flags), f32(1, 3), flags));
+  }
+
+  // ---- reductions
+
+  @Test
+  void reductionsThatDoNotFit() {
+    DeviceMatrix a = f32(3, 5);
+    DeviceMatrix b = f32(3, 5);
+    DeviceMatrix out = f64(1, 3);
+    refused("I32", () -> Reduction.rows(Reduction.Kind.SUM, m(DType.I32, 3, 5), out));
+    refused("1 x 4", () -> Reduction.rows(Reduction.Kind.SUM, a, f64(1, 4)));
+    refused("F32", () -> Reduction.rows(Reduction.Kind.SUM, a, f32(1, 3)));
+    refused("DOT", () -> Reduction.rows(Reduction.Kind.DOT, a, out));
+    refused("SUM", () -> Reduction.rows(Reduction.Kind.SUM, a, b, out));
+    refused("2 x 5", () -> Reduction.rows(Reduction.Kind.DOT, a, f32(2, 5), out));
+    refused("3 x 4", () -> Reduction.rows(Reduction.Kind.DOT, a, f32(3, 4), out));
+    refused("F64", () -> Reduction.rows(Reduction.Kind.DOT, a, f64(3, 5), out));
+    try (DeviceMatrix row = out.columns(0, 1)) {
+      refused("overlap", () -> Reduction.rows(Reduction.Kind.SUM, out, row));
+    }
+    long[] good = {0, 2, 5};
+    refused("bounds[1] is 6", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0, 6}, f64(3, 1)));
+    refused("bounds[2] is 1", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0, 2, 1}, f64(3, 2)));
+    refused("bounds[0] is -1", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {-1, 2}, f64(3, 1)));
+    refused("1 bounds", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0}, f64(3, 1)));
+    refused("3 x 3", () -> Reduction.segments(Reduction.Kind.SUM, a, good, f64(3, 3)));
+    refused("3 x 4", () -> Reduction.gram(a, f64(3, 4)));
+    refused("4 x 4", () -> Reduction.gram(a, f32(4, 4), f64(3, 4)));
+    refused("F64", () -> Reduction.gram(a, f64(3, 5), f64(3, 3)));
+    refused("I32", () -> Reduction.gram(m(DType.I32, 3, 5), f64(3, 3)));
+  }
+
+  private void nodes(String offending, int[] program, DeviceMatrix out) {
+    DeviceMatrix x = f32(3, 5);
+    refused(offending, () -> Reduction.nodes(program, x, 1, out));
+  }
+
+  @Test
+  void programsThatAreNoTree() {
+    nodes("3", new int[] {0, 1, -1, 3, -1}, f32(1, 5));
+    nodes("-2", new int[] {0, -2}, f32(1, 5));
+    nodes("-1", new int[] {0, -1}, f32(1, 5));
+    nodes("2 results", new int[] {0, 1}, f32(1, 5));
+    nodes("0 results", new int[0], f32(1, 5));
+    nodes("1 x 4", new int[] {0}, f32(1, 4));
+    nodes("I32", new int[] {0}, m(DType.I32, 1, 5));
+    DeviceMatrix x = f32(3, 5);
+    int[] sum = NodeTree.program(3);
+    Optional<DeviceMatrix> none = Optional.empty();
+    refused("neither", () -> Reduction.nodes(sum, x, none, 3, none, none));
+    refused("1 x 2", () -> Reduction.nodes(sum, x, none, 3, none, Optional.of(f64(1, 2))));
+    refused("F64", () -> Reduction.nodes(sum, x, Optional.of(f64(1, 5)), 3, none, Optional.of(f64(1, 3))));
+    refused("1 x 4", () -> Reduction.nodes(sum, x, Optional.of(f32(1, 4)), 3, none, Optional.of(f64(1, 3))));
+    try (DeviceMatrix row = x.row(1)) {
+      refused("overlap", () -> Reduction.nodes(sum, x, 3, row));
+    }
+    for (double bad : new double[] {0, Double.NaN}) {
+      refused(bad == 0 ? "0" : "nan", () -> Reduction.nodes(sum, x, bad, f32(1, 5)));
+    }
+  }
+
+  // ---- products
+
+  @Test
+  void productsThatDoNotFit() {
+    DeviceMatrix a = f32(3, 4);
+    DeviceMatrix b = f32(4, 5);
+    DeviceMatrix c = f32(3, 5);
+    refused("3 x 4", () -> Product.multiply(a, true, b, false, c));
+    refused("4 x 5", () -> Product.multiply(a, false, b, true, c));
+    refused("F64", () -> Product.multiply(a, false, f64(4, 5), false, c));
+    refused("BF16", () -> Product.multiply(m(DType.BF16, 3, 4), false, b, false, c));
+    refused("overlap", () -> Product.multiply(f32(3, 3), false, c.columns(0, 3), false, c.columns(2, 5)));
+    refused("-1", () -> Product.multiply(-1, 1, Batch.of(a), false, Batch.of(b), false, 0, Batch.of(c)));
+    refused("2 batches", () -> Product.multiply(2, 1, Batch.of(a, 0, 3, 4, 4, 12), false, Batch.of(b, 0, 4, 5, 5, 20), false, 0, Batch.of(c)));
+    refused("3 x 6", () -> Batch.of(c, 0, 3, 6, 6, 0));
+    refused("at -1", () -> Batch.of(c, -1, 3, 5, 5, 0));
+    refused("stride 4", () -> Batch.of(c, 0, 3, 5, 4, 0));
+    refused("batch stride -15", () -> Batch.of(c, 0, 3, 5, 5, -15));
+    refused(
+        Long.toString(Long.MAX_VALUE),
+        () -> Product.biasActivate(3, Batch.of(c, 0, 3, 5, 5, Long.MAX_VALUE), Batch.of(f32(1, 5)), true));
+  }
+
+  @Test
+  void passesThatDoNotFit() {
+    Batch h = Batch.of(f32(3, 5));
+    refused("2 x 5", () -> Product.biasActivate(1, h, Batch.of(f32(2, 5)), true));
+    refused("1 x 4", () -> Product.biasActivate(1, h, Batch.of(f32(1, 4)), true));
+    refused("F64", () -> Product.biasActivate(1, h, Batch.of(f64(1, 5)), true));
+    DeviceMatrix big = f32(4, 5);
+    refused("overlap", () -> Product.biasActivate(1, Batch.of(big), Batch.of(big.row(2)), true));
+    refused("3 x 4", () -> Product.biasActivateBackward(1, Batch.of(f32(3, 4)), h, Batch.of(f32(1, 5)), true));
+    refused("1 x 6", () -> Product.biasActivateBackward(1, h, Batch.of(f32(3, 5)), Batch.of(f32(1, 6)), true));
+  }
+
+  @Test
+  void labelsAndLogitsThatDoNotFit() {
+    Batch z = Batch.of(f32(3, 5));
+    DeviceMatrix labels = m(DType.I32, 1, 3);
+    Optional<Batch> noGradient = Optional.empty();
+    Optional<DeviceMatrix> none = Optional.empty();
+    Optional<DeviceMatrix> loss = Optional.of(f64(1, 1));
+    refused("1 x 2", () -> Product.softmaxCrossEntropy(1, z, m(DType.I32, 1, 2), noGradient, loss, none));
+    refused("F32", () -> Product.softmaxCrossEntropy(1, z, f32(1, 3), noGradient, loss, none));
+    refused("3 x 4", () -> Product.softmaxCrossEntropy(1, z, labels, Optional.of(Batch.of(f32(3, 4))), loss, none));
+    refused("1 x 2", () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, Optional.of(f64(1, 2)), none));
+    refused("F32", () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, Optional.of(f32(1, 1)), none));
+    refused("F64", () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, none, Optional.of(f64(1, 1))));
+    for (int bad : new int[] {-1, 5, Integer.MAX_VALUE}) {
+      labels.set(0, 1, bad);
+      refused(Integer.toString(bad), () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, loss, none));
+    }
+  }
+
+  @Test
+  void twinsThatDoNotFit() {
+    refused("nothing", () -> Twin.run(List.of(), List.of(), false, Optional.empty()));
+    refused("sink", () -> Twin.run(List.of(f32(3, 5)), List.of(), false, Optional.empty()));
+    refused("3 x 4", () -> Twin.run(List.of(f32(3, 4)), List.of(f32(3, 5)), false, Optional.empty()));
+    refused("F32", () -> Twin.run(List.of(f32(3, 5)), List.of(), false, Optional.of(f32(1, 1))));
+  }
+}

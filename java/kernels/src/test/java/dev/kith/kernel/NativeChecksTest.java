@@ -1,0 +1,371 @@
+package dev.kith.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.internal.Abi;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/**
+ * What would corrupt memory, native code refuses by itself: descriptors that lie, lengths that overflow, indices that lead outside. A check
+ * that is missing shows as a crash between the guard pages, or as a byte that changed.
+ */
+class NativeChecksTest {
+  private static final MemorySegment NULL = MemorySegment.NULL;
+
+  private Rig.Session session;
+
+  /** A native operation on descriptors that may lie. */
+  private interface Operation {
+    int call(NativeCalls n, Abi abi, MemorySegment queue, List<MemorySegment> m, MemorySegment call);
+  }
+
+  @BeforeEach
+  void open() {
+    session = Rig.best().open();
+  }
+
+  @AfterEach
+  void close() {
+    session.release();
+    session.close();
+  }
+
+  private DeviceMatrix m(DType t, int rows, int cols) {
+    return session.matrix(t, Samples.matrix(Samples.Kind.INTEGERS, t, rows, cols, 3), cols);
+  }
+
+  private static void set(MemorySegment struct, String field, long value) {
+    struct.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.MATRIX, field), value);
+  }
+
+  /** Ways to lie about a matrix. */
+  private static List<Consumer<MemorySegment>> lies() {
+    List<Consumer<MemorySegment>> lies = new ArrayList<>();
+    lies.add(d -> d.set(ValueLayout.ADDRESS, Abi.offset(Abi.MATRIX, "memory"), NULL));
+    for (String field : List.of("offset", "rows", "cols")) {
+      lies.add(d -> set(d, field, -1));
+      lies.add(d -> set(d, field, 1L << 40));
+      lies.add(d -> set(d, field, Long.MAX_VALUE));
+      lies.add(d -> set(d, field, Long.MIN_VALUE));
+    }
+    lies.add(d -> set(d, "offset", 1));
+    lies.add(
+        d -> {
+          set(d, "rows", Long.MAX_VALUE);
+          set(d, "cols", Long.MAX_VALUE);
+          set(d, "stride", Long.MAX_VALUE);
+        });
+    lies.add(
+        d -> {
+          // The last product overflows to a small number of bytes.
+          set(d, "rows", (1L << 61) + 1);
+          set(d, "cols", 1);
+          set(d, "stride", 8);
+        });
+    for (int dtype : new int[] {-1, 5, 99, Integer.MIN_VALUE}) {
+      lies.add(d -> d.set(ValueLayout.JAVA_INT, Abi.offset(Abi.MATRIX, "dtype"), dtype));
+    }
+    return lies;
+  }
+
+  /** Each matrix in turn is missing or lied about. */
+  private void refusesLies(String name, List<DeviceMatrix> matrices, Operation operation) {
+    List<double[]> before = matrices.stream().map(DeviceMatrix::toDoubles).toList();
+    for (int at = 0; at < matrices.size(); at++) {
+      List<Consumer<MemorySegment>> lies = lies();
+      if (matrices.get(at).rows() > 1) {
+        lies.add(d -> set(d, "stride", 0));
+        lies.add(d -> set(d, "stride", -1));
+        lies.add(d -> set(d, "stride", Long.MAX_VALUE));
+      }
+      for (int lie = -1; lie < lies.size(); lie++) {
+        int which = at;
+        int told = lie;
+        int status =
+            NativeCalls.status(
+                session,
+                (n, abi, q, call) -> {
+                  List<MemorySegment> m = new ArrayList<>();
+                  matrices.forEach(matrix -> m.add(n.copy(matrix)));
+                  if (told < 0) {
+                    m.set(which, NULL);
+                  } else {
+                    lies.get(told).accept(m.get(which));
+                  }
+                  return operation.call(n, abi, q, m, call);
+                });
+        String what = name + ", matrix " + at + ", lie " + lie;
+        assertTrue(status == Abi.INVALID || status == Abi.UNSUPPORTED, what + " gave " + status);
+        assertTrue(NativeCalls.error(session).startsWith("kith_"), what);
+      }
+    }
+    for (int i = 0; i < before.size(); i++) {
+      assertArrayEquals(before.get(i), matrices.get(i).toDoubles(), name);
+    }
+  }
+
+  @Test
+  void matricesThatLie() {
+    DeviceMatrix a = m(DType.F32, 3, 5);
+    DeviceMatrix b = m(DType.F32, 3, 5);
+    DeviceMatrix c = m(DType.F32, 3, 5);
+    refusesLies("fill", List.of(a), (n, abi, q, m, call) -> abi.fill(q, m.get(0), 1, call));
+    refusesLies(
+        "convert", List.of(a, b), (n, abi, q, m, call) -> abi.convert(q, m.get(0), m.get(1), call));
+    refusesLies(
+        "upload", List.of(a), (n, abi, q, m, call) -> abi.upload(q, n.host(64), 5, m.get(0), call));
+    refusesLies(
+        "download",
+        List.of(a),
+        (n, abi, q, m, call) -> abi.download(q, m.get(0), n.host(64), 5, call));
+    refusesLies(
+        "gather",
+        List.of(a, session.matrix(DType.I32, new double[1][3], 3), b),
+        (n, abi, q, m, call) -> abi.gatherRows(q, m.get(0), m.get(1), m.get(2), call));
+    refusesLies(
+        "mix",
+        List.of(a, b, c, m(DType.F64, 1, 3), session.matrix(DType.I32, new double[1][3], 3)),
+        (n, abi, q, m, call) -> {
+          MemorySegment e = n.expression(Abi.number(DType.F32), List.of(a), List.of(b));
+          long inner = Abi.offset(Abi.EXPRESSION, "inner");
+          long outer = Abi.offset(Abi.EXPRESSION, "outer");
+          long matrix = Abi.offset(Abi.TERM, "matrix");
+          long perRow = Abi.offset(Abi.TERM, "row_coefficients");
+          e.set(ValueLayout.ADDRESS, inner + matrix, m.get(0));
+          e.set(ValueLayout.ADDRESS, outer + matrix, m.get(1));
+          e.set(ValueLayout.ADDRESS, inner + perRow, present(m.get(3), m.get(0)));
+          return abi.mix(q, NULL, e, m.get(2), present(m.get(4), m.get(0)), call);
+        });
+    DeviceMatrix sums = m(DType.F64, 1, 3);
+    refusesLies(
+        "rows",
+        List.of(a, b, sums),
+        (n, abi, q, m, call) ->
+            abi.reduceRows(q, Abi.number(Reduction.Kind.DOT), m.get(0), m.get(1), m.get(2), call));
+    refusesLies(
+        "segments",
+        List.of(a, b, m(DType.F64, 3, 1)),
+        (n, abi, q, m, call) ->
+            abi.reduceSegments(
+                q, Abi.number(Reduction.Kind.DOT), m.get(0), m.get(1), n.longs(0, 5), 1, m.get(2), call));
+    refusesLies(
+        "gram",
+        List.of(a, m(DType.F64, 3, 3)),
+        (n, abi, q, m, call) -> abi.gram(q, m.get(0), NULL, m.get(1), call));
+    refusesLies(
+        "nodes",
+        List.of(a, b, m(DType.F32, 1, 5), sums),
+        (n, abi, q, m, call) ->
+            abi.reduceNodes(
+                q,
+                m.get(0),
+                m.get(1),
+                n.ints(0, 3, -1),
+                3,
+                2,
+                present(m.get(2), m.get(0)),
+                present(m.get(3), m.get(0)),
+                call));
+    refusesLies(
+        "step",
+        List.of(a, b, c, m(DType.F32, 3, 5), m(DType.F64, 3, 1)),
+        (n, abi, q, m, call) -> {
+          MemorySegment step = n.step();
+          step.set(ValueLayout.JAVA_INT, Abi.offset(Abi.STEP, "rule"), Abi.ADAM);
+          step.set(
+              ValueLayout.ADDRESS,
+              Abi.offset(Abi.STEP, "row_scale"),
+              present(m.get(4), m.get(0)));
+          return abi.applyStep(q, step, m.get(0), m.get(1), m.get(2), m.get(3), call);
+        });
+    refusesLies(
+        "twin",
+        List.of(a, b),
+        (n, abi, q, m, call) -> {
+          MemorySegment source = n.pointers(a);
+          MemorySegment target = n.pointers(b);
+          source.set(ValueLayout.ADDRESS, 0, m.get(0));
+          target.set(ValueLayout.ADDRESS, 0, m.get(1));
+          return abi.twin(q, source, 1, target, 1, 0, NULL, call);
+        });
+  }
+
+  /** Where NULL is allowed, something else that is wrong: a matrix of another shape. */
+  private static MemorySegment present(MemorySegment m, MemorySegment otherwise) {
+    return m.equals(NULL) ? otherwise : m;
+  }
+
+  /** A batch that leaves its matrix, in every number that can lead out of it. */
+  @Test
+  void batchesThatLie() {
+    DeviceMatrix a = m(DType.F32, 3, 5);
+    DeviceMatrix b = m(DType.F32, 5, 3);
+    DeviceMatrix c = m(DType.F32, 3, 3);
+    for (int at = 0; at < 3; at++) {
+      for (String field : List.of("offset", "rows", "cols", "row_stride", "batch_stride")) {
+        for (long value :
+            new long[] {-1, 1L << 61, Long.MAX_VALUE, Long.MIN_VALUE, 1L << 33}) {
+          int which = at;
+          int status =
+              NativeCalls.status(
+                  session,
+                  (n, abi, q, call) -> {
+                    List<MemorySegment> all = List.of(n.batch(a), n.batch(b), n.batch(c));
+                    all.forEach(
+                        batch ->
+                            batch.set(
+                                ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "batch_stride"), 1));
+                    all.get(which).set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, field), value);
+                    return abi.multiply(
+                        q, 2, 1, all.get(0), 0, all.get(1), 0, 0, all.get(2), call);
+                  });
+          assertEquals(Abi.INVALID, status, "batch " + at + ", " + field + " = " + value);
+        }
+      }
+    }
+  }
+
+  private void invalid(String part, NativeCalls.Body body) {
+    assertEquals(Abi.INVALID, NativeCalls.status(session, body), part);
+    String text = NativeCalls.error(session);
+    assertTrue(text.startsWith("kith_") && text.contains(part), text + " lacks " + part);
+  }
+
+  private void weights(String part, long rows, long cols, long[] offsets, int[] columns) {
+    invalid(
+        part,
+        (n, abi, q, call) ->
+            abi.weightsSparse(
+                q,
+                rows,
+                cols,
+                n.longs(offsets),
+                n.ints(columns),
+                n.host(8 * 8),
+                NULL,
+                n.host(8),
+                call));
+  }
+
+  @Test
+  void weightsThatLeadOutside() {
+    weights("-1", -1, 3, new long[] {0, 0}, new int[] {0});
+    weights("3", 1, 3, new long[] {0, 1}, new int[] {3});
+    weights("-7", 1, 3, new long[] {0, 1}, new int[] {-7});
+    weights("1", 2, 3, new long[] {0, 2, 1}, new int[] {0, 1});
+    weights("1", 1, 3, new long[] {1, 2}, new int[] {0, 1});
+    invalid(
+        "5",
+        (n, abi, q, call) ->
+            abi.weightsSparse(
+                q, 2, 3, n.longs(0, 0, 0), n.ints(0), n.host(8), n.ints(5, 5), n.host(8), call));
+  }
+
+  @Test
+  void reductionsThatLeadOutside() {
+    DeviceMatrix a = m(DType.F32, 3, 5);
+    DeviceMatrix out = m(DType.F64, 1, 3);
+    for (int reduction : new int[] {-1, 9, 1000}) {
+      invalid(
+          Integer.toString(reduction),
+          (n, abi, q, call) ->
+              abi.reduceRows(q, reduction, n.matrix(a), NULL, n.matrix(out), call));
+    }
+    DeviceMatrix segments = m(DType.F64, 3, 2);
+    for (long[] bounds : new long[][] {{0, 6, 6}, {-1, 2, 3}, {0, 3, 2}, {0, 1, Long.MAX_VALUE}}) {
+      invalid(
+          "bounds",
+          (n, abi, q, call) ->
+              abi.reduceSegments(
+                  q, 0, n.matrix(a), NULL, n.longs(bounds), 2, n.matrix(segments), call));
+    }
+    DeviceMatrix row = m(DType.F32, 1, 5);
+    for (int[] program :
+        new int[][] {{3}, {-1}, {0, -1}, {0, 1}, {-2}, {Integer.MAX_VALUE}, {Integer.MIN_VALUE}}) {
+      invalid(
+          "program",
+          (n, abi, q, call) ->
+              abi.reduceNodes(
+                  q,
+                  n.matrix(a),
+                  NULL,
+                  n.ints(program),
+                  program.length,
+                  1,
+                  n.matrix(row),
+                  NULL,
+                  call));
+    }
+  }
+
+  @Test
+  void stepsThatLeadOutside() {
+    DeviceMatrix x = m(DType.F32, 3, 5);
+    DeviceMatrix g = m(DType.F32, 3, 5);
+    for (int rule : new int[] {-1, 10}) {
+      invalid(
+          Integer.toString(rule),
+          (n, abi, q, call) -> {
+            MemorySegment step = n.step();
+            step.set(ValueLayout.JAVA_INT, Abi.offset(Abi.STEP, "rule"), rule);
+            return abi.applyStep(q, step, n.matrix(x), n.matrix(g), NULL, NULL, call);
+          });
+    }
+    long[][] groups = {
+      {0, 6}, {-1, 5}, {1, 5}, {0, 4}, {0, Long.MAX_VALUE}, {0, 3, 4, 5}, {0, 3, 2, 5}
+    };
+    for (long[] borders : groups) {
+      invalid(
+          "groups",
+          (n, abi, q, call) -> {
+            MemorySegment array = n.host((int) Abi.GROUP.byteSize() * 2);
+            for (int i = 0; i < borders.length; i++) {
+              array.set(
+                  ValueLayout.JAVA_LONG, i / 2 * Abi.GROUP.byteSize() + i % 2 * 8L, borders[i]);
+            }
+            MemorySegment step = n.step();
+            step.set(ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "groups"), array);
+            step.set(
+                ValueLayout.JAVA_LONG, Abi.offset(Abi.STEP, "group_count"), borders.length / 2);
+            return abi.applyStep(q, step, n.matrix(x), n.matrix(g), NULL, NULL, call);
+          });
+    }
+  }
+
+  @Test
+  void aCallStartsWithItsCursorAtZero() {
+    DeviceMatrix a = m(DType.F32, 3, 5);
+    invalid(
+        "-4",
+        (n, abi, q, call) -> {
+          call.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "cursor"), -4);
+          return abi.fill(q, n.matrix(a), 1, call);
+        });
+  }
+
+  /** Without a call there is no text and no budget, and all else is the same. */
+  @Test
+  void theCallMayBeMissing() {
+    DeviceMatrix a = m(DType.F32, 3, 5);
+    assertEquals(
+        Abi.OK,
+        NativeCalls.status(session, (n, abi, q, call) -> abi.fill(q, n.matrix(a), 9, NULL)));
+    assertEquals(9, a.get(2, 4));
+    assertEquals(
+        Abi.INVALID, NativeCalls.status(session, (n, abi, q, call) -> abi.fill(q, NULL, 9, NULL)));
+    assertEquals(
+        Abi.INVALID,
+        NativeCalls.status(session, (n, abi, q, call) -> abi.fill(NULL, n.matrix(a), 9, call)));
+  }
+}

@@ -1,0 +1,265 @@
+package dev.kith.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kith.device.DType;
+import dev.kith.device.Device;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Queue;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+
+/**
+ * What operations refuse: in one sentence, with the operation and the offending value, before
+ * anything is written.
+ */
+class RefusalTest {
+  private Queue queue;
+  private DeviceMatrix x;
+  private DeviceMatrix y;
+  private DeviceMatrix row;
+  private MixingWeights half;
+
+  @BeforeEach
+  void open() {
+    queue = Device.cpu().newQueue();
+    x = DeviceMatrix.of(queue, new float[][] {{1, 2, 3}, {4, 5, 6}});
+    y = x.like();
+    row = matrix(1, 2, DType.F64);
+    half = MixingWeights.dense(queue, 2, 2, new double[] {0.5, 0.5, 0.5, 0.5});
+  }
+
+  @AfterEach
+  void close() {
+    assertEquals(0, Reduction.nonFinite(y));
+    for (double value : y.toDoubles()) {
+      assertEquals(0, value);
+    }
+    half.close();
+    row.close();
+    y.close();
+    x.close();
+    queue.close();
+  }
+
+  private DeviceMatrix matrix(long rows, long cols, DType dtype) {
+    return DeviceMatrix.allocate(queue, rows, cols, dtype);
+  }
+
+  private static void refused(Executable action, String... parts) {
+    String text = assertThrows(IllegalArgumentException.class, action).getMessage();
+    for (String part : parts) {
+      assertTrue(text.contains(part), () -> "\"" + part + "\" is not in: " + text);
+    }
+    assertEquals(-1, text.indexOf('\n'), text);
+  }
+
+  @Test
+  void termsThatDoNotFitY() {
+    refused(
+        () -> Mixing.combine(Expression.inner(x).plusOuter(matrix(2, 4, DType.F32)), y),
+        "combine: an outer term is 2 x 4 F32 and y is 2 x 3 F32");
+    refused(
+        () -> Mixing.combine(Expression.outer(matrix(3, 3, DType.F32)), y),
+        "combine: an outer term is 3 x 3 F32 and y is 2 x 3 F32");
+    refused(
+        () -> Mixing.combine(Expression.inner(matrix(3, 3, DType.F32)), y),
+        "combine: inner terms have 3 rows and y is 2 x 3 F32");
+    refused(
+        () -> Mixing.combine(Expression.inner(x).plusInner(matrix(3, 3, DType.F32)), y),
+        "combine: inner terms have 2 and 3 rows");
+    refused(
+        () -> Mixing.combine(Expression.inner(matrix(2, 3, DType.F64)), y),
+        "combine: an inner term is 2 x 3 F64, wider than y");
+    refused(() -> Expression.inner(matrix(2, 3, DType.I32)), "I32");
+    refused(
+        () -> Expression.inner(1, matrix(1, 3, DType.F64), x),
+        "must be 1 x 2 F64 and are 1 x 3 F64");
+    refused(() -> Expression.inner(1, x.row(0), x), "must be 1 x 2 F64 and are 1 x 3 F32");
+    refused(
+        () -> Mixing.combine(Expression.inner(x), matrix(2, 3, DType.BF16)),
+        "combine: y is 2 x 3 BF16 and must be F32 or F64");
+    refused(() -> Mixing.combine(Expression.inner(x).withMessageType(DType.F64), y), "F64");
+    refused(() -> Expression.inner(x).withMessageType(DType.I32), "I32");
+  }
+
+  @Test
+  void aFifthTerm() {
+    Expression four = Expression.inner(x).plusInner(x).plusInner(x).plusInner(x);
+    refused(() -> four.plusInner(x), "at most 4 inner terms");
+    assertEquals(4, four.innerTerms().size());
+    assertDoesNotThrow(() -> four.plusOuter(x));
+  }
+
+  @Test
+  void weightsThatDoNotFit() {
+    refused(
+        () -> Mixing.mix(half, Expression.inner(matrix(3, 3, DType.F32)), y),
+        "mix: the mixing matrix has 2 columns and there are 3 messages (3 inner rows)");
+    refused(
+        () -> Mixing.mix(half, Expression.inner(x).withHalo(matrix(1, 3, DType.F32)), y),
+        "there are 3 messages (2 inner rows and 1 of the halo)");
+    refused(
+        () -> Mixing.mix(half, Expression.inner(x), matrix(3, 3, DType.F32)),
+        "mix: the mixing matrix writes 2 rows and y has 3");
+    refused(() -> Mixing.mix(half, Expression.outer(x), y), "mix: ", "use combine");
+    refused(
+        () -> Mixing.combine(Expression.inner(x).withHalo(matrix(1, 3, DType.F32)), y),
+        "combine: without a mixing matrix there is no halo");
+    try (MixingWeights wide = MixingWeights.dense(queue, 2, 3, new double[6])) {
+      refused(
+          () -> Mixing.mix(wide, Expression.inner(x).withHalo(matrix(1, 3, DType.F16)), y),
+          "mix: the halo is 1 x 3 F16 and messages are F32");
+    }
+    refused(
+        () -> Mixing.mix(half, Expression.inner(x), y, matrix(1, 3, DType.I32)),
+        "mix: flags is 1 x 3 I32 and must be 1 x 2 I32");
+  }
+
+  @Test
+  void mixingInPlaceUnlessPairwise() {
+    refused(() -> Mixing.mix(half, Expression.inner(x), x), "mix: y (2 x 3 F32)", "overlap");
+    try (DeviceMatrix left = x.columns(0, 2);
+        DeviceMatrix right = x.columns(1, 3)) {
+      refused(
+          () -> Mixing.combine(Expression.inner(right), left), "overlap without being the same");
+    }
+    try (MixingWeights pair =
+        MixingWeights.sparse(
+            queue, 2, 2, new long[] {0, 2, 4}, new int[] {0, 1, 0, 1}, new double[] {1, 0, 0, 1})) {
+      assertTrue(pair.isPairwise());
+      assertDoesNotThrow(() -> Mixing.mix(pair, Expression.inner(x), x));
+    }
+  }
+
+  @Test
+  void arraysThatAreNoMixingMatrix() {
+    refused(() -> sparse(2, 2, new long[] {0, 1}, 0), "2 rows need 3 row offsets");
+    refused(() -> sparse(1, 2, new long[] {0, 2}, 0), "run from 0 to 2, with 1 columns");
+    refused(() -> sparse(2, 2, new long[] {0, 2, 1}, 0), "rowOffsets[2] is 1");
+    refused(() -> sparse(1, 2, new long[] {0, 1}, 2), "columns[0] is 2, not in [0, 2)");
+    refused(() -> sparse(-1, 2, new long[0]), "-1 x 2");
+    refused(
+        () ->
+            MixingWeights.sparse(
+                queue, 1, 1, new long[] {0, 1}, new int[1], new double[] {Double.NaN}),
+        "sparse: the weight of row 0 and column 0 is nan");
+    refused(() -> scattered(0, 0), "outputRows[1] is 0 for the second time");
+    refused(() -> scattered(0, -1), "outputRows[1] is -1");
+    refused(() -> scattered(3), "2 rows need as many output rows and there are 1");
+    refused(() -> MixingWeights.dense(queue, 2, 2, new double[3]), "has 4 weights and the array 3");
+    refused(() -> MixingWeights.dense(queue, 5000, 1, new double[5000]), "5000 x 1", "sparse");
+  }
+
+  private MixingWeights sparse(long rows, long cols, long[] offsets, int... columns) {
+    return MixingWeights.sparse(queue, rows, cols, offsets, columns, new double[columns.length]);
+  }
+
+  private MixingWeights scattered(int... outputRows) {
+    return MixingWeights.sparse(
+        queue, 2, 1, new long[] {0, 1, 2}, new int[2], new double[2], outputRows);
+  }
+
+  @Test
+  void scatteredRowsNeedRoom() {
+    try (MixingWeights w = scattered(0, 2)) {
+      DeviceMatrix one = matrix(1, 3, DType.F32);
+      refused(() -> Mixing.mix(w, Expression.inner(one), y), "writes 3 rows and y has 2");
+      assertDoesNotThrow(() -> Mixing.mix(w, Expression.inner(one), matrix(4, 3, DType.F32)));
+    }
+  }
+
+  @Test
+  void reductionsThatDoNotFit() {
+    refused(() -> Reduction.rows(Reduction.Kind.DOT, x, row), "DOT takes two matrices");
+    refused(() -> Reduction.rows(Reduction.Kind.SUM, x, x, row), "SUM takes one matrix, not two");
+    refused(
+        () -> Reduction.rows(Reduction.Kind.SUM, x, matrix(1, 3, DType.F64)),
+        "rows: out is 1 x 3 F64 and must be 1 x 2 F64");
+    refused(
+        () -> Reduction.rows(Reduction.Kind.DOT, x, matrix(2, 3, DType.F64), row),
+        "rows: b is 2 x 3 F64 and must be 2 x 3 F32");
+    refused(
+        () -> Reduction.rows(Reduction.Kind.SUM, matrix(2, 3, DType.I32), row),
+        "2 x 3 I32 and must be floating-point");
+    refused(
+        () -> Reduction.segments(Reduction.Kind.SUM, x, new long[] {0, 2, 1}, row),
+        "bounds[2] is 1");
+    refused(() -> Reduction.segments(Reduction.Kind.SUM, x, new long[] {0, 4}, row), "[0, 3]");
+    refused(() -> Reduction.segments(Reduction.Kind.SUM, x, new long[] {0}, row), "at least 2");
+    refused(() -> Reduction.gram(x, row), "gram: out is 1 x 2 F64 and must be 2 x 2 F64");
+    refused(
+        () -> Reduction.nodes(new int[] {0, 2, -1}, x, 1, y.row(0)), "program[1] is 2", "0 to 1");
+    refused(() -> Reduction.nodes(new int[] {0, -1}, x, 1, y.row(0)), "program[1] adds");
+    refused(() -> Reduction.nodes(new int[] {0, 1}, x, 1, y.row(0)), "leaves 2 results");
+    refused(
+        () ->
+            Reduction.nodes(
+                new int[] {0}, x, Optional.empty(), 1, Optional.empty(), Optional.empty()),
+        "neither out nor distances");
+  }
+
+  @Test
+  void batchesThatLeaveTheirBase() {
+    refused(() -> Batch.of(x, 0, 2, 2, 1, 0), "rows at least cols apart");
+    refused(() -> Batch.of(x, 5, 1, 2, 2, 0), "leaves its base 2 x 3 F32");
+    refused(() -> Batch.of(x, -1, 1, 1, 1, 0), "at least 0");
+    Batch one = Batch.of(x, 0, 1, 3, 3, 3);
+    Batch square = Batch.of(matrix(3, 3, DType.F32));
+    refused(
+        () -> Product.multiply(3, 1, one, false, square, false, 0, Batch.of(y, 0, 1, 3, 3, 0)),
+        "multiply: an argument",
+        "leaves its base 2 x 3 F32 with 3 batches");
+    refused(
+        () -> Product.multiply(x, false, matrix(4, 3, DType.F32), false, y),
+        "multiply: b is 4 x 3 and must be 3 x 3");
+    refused(
+        () -> Product.multiply(x, false, matrix(3, 3, DType.F64), false, y),
+        "an argument is F64 and the result F32");
+    refused(() -> Product.multiply(x, true, y, false, matrix(3, 2, DType.F32)), "must be 2 x 2");
+    refused(
+        () ->
+            Product.softmaxCrossEntropy(
+                1,
+                Batch.of(x),
+                matrix(1, 3, DType.I32),
+                Optional.empty(),
+                Optional.empty(),
+                Optional.empty()),
+        "labels is 1 x 3 I32 and must be 1 x 2 I32");
+  }
+
+  @Test
+  void aProductOverItsOwnArgument() {
+    try (DeviceMatrix a = matrix(3, 3, DType.F32)) {
+      refused(() -> Product.multiply(a, false, a, false, a), "multiply: ", "overlap");
+    }
+  }
+
+  @Test
+  void gathersAndTwinsThatDoNotFit() {
+    refused(
+        () -> Memory.gatherRows(x, matrix(1, 3, DType.I32), y),
+        "gatherRows: index is 1 x 3 I32 and must be 1 x 2 I32");
+    refused(() -> Memory.gatherRows(x, DeviceMatrix.rowOf(queue, 0, 2), y), "gatherRows: ", "2");
+    refused(() -> Twin.run(List.of(), List.of(), false, Optional.empty()), "nothing to read");
+    refused(() -> Twin.run(List.of(x), List.of(), false, Optional.empty()), "needs a sink");
+    refused(
+        () -> Twin.run(List.of(x), List.of(row), false, Optional.empty()),
+        "twin: a stream is 2 x 3 F32 and must be 1 x 2 F32");
+  }
+
+  @Test
+  void aClosedStep() {
+    Step step = new Step(StepRule.Sgd.withDefaults(), StepOptions.none(), x);
+    step.close();
+    assertThrows(IllegalStateException.class, () -> step.apply(x, y));
+  }
+}
