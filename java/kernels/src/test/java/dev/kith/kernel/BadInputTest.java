@@ -11,8 +11,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /**
- * The caller's mistakes: each is refused in a sentence that names the offending value, before anything is written. Those of memory and
- * steps stand in their own suites.
+ * The caller's mistakes: each is refused in a sentence that names the offending value, before
+ * anything is written. Those of memory and steps stand in their own suites.
  */
 class BadInputTest {
   private Rig.Session session;
@@ -136,12 +136,8 @@ class BadInputTest {
     refused("3 x 5", () -> Mixing.combine(Expression.inner(f32(2, 5)), y));
     refused("1 x 2 F64", () -> Expression.inner(1, f64(1, 2), x));
     refused("1 x 3 F32", () -> Expression.inner(1, f32(1, 3), x));
-    refused(
-        "4",
-        () -> Expression.inner(x).plusInner(x).plusInner(x).plusInner(x).plusInner(x));
-    refused(
-        "4",
-        () -> Expression.outer(x).plusOuter(x).plusOuter(x).plusOuter(x).plusOuter(x));
+    refused("4", () -> Expression.inner(x).plusInner(x).plusInner(x).plusInner(x).plusInner(x));
+    refused("4", () -> Expression.outer(x).plusOuter(x).plusOuter(x).plusOuter(x).plusOuter(x));
   }
 
   @Test
@@ -205,9 +201,15 @@ class BadInputTest {
       refused("overlap", () -> Reduction.rows(Reduction.Kind.SUM, out, row));
     }
     long[] good = {0, 2, 5};
-    refused("bounds[1] is 6", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0, 6}, f64(3, 1)));
-    refused("bounds[2] is 1", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0, 2, 1}, f64(3, 2)));
-    refused("bounds[0] is -1", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {-1, 2}, f64(3, 1)));
+    refused(
+        "bounds[1] is 6",
+        () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0, 6}, f64(3, 1)));
+    refused(
+        "bounds[2] is 1",
+        () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0, 2, 1}, f64(3, 2)));
+    refused(
+        "bounds[0] is -1",
+        () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {-1, 2}, f64(3, 1)));
     refused("1 bounds", () -> Reduction.segments(Reduction.Kind.SUM, a, new long[] {0}, f64(3, 1)));
     refused("3 x 3", () -> Reduction.segments(Reduction.Kind.SUM, a, good, f64(3, 3)));
     refused("3 x 4", () -> Reduction.gram(a, f64(3, 4)));
@@ -235,8 +237,12 @@ class BadInputTest {
     Optional<DeviceMatrix> none = Optional.empty();
     refused("neither", () -> Reduction.nodes(sum, x, none, 3, none, none));
     refused("1 x 2", () -> Reduction.nodes(sum, x, none, 3, none, Optional.of(f64(1, 2))));
-    refused("F64", () -> Reduction.nodes(sum, x, Optional.of(f64(1, 5)), 3, none, Optional.of(f64(1, 3))));
-    refused("1 x 4", () -> Reduction.nodes(sum, x, Optional.of(f32(1, 4)), 3, none, Optional.of(f64(1, 3))));
+    refused(
+        "F64",
+        () -> Reduction.nodes(sum, x, Optional.of(f64(1, 5)), 3, none, Optional.of(f64(1, 3))));
+    refused(
+        "1 x 4",
+        () -> Reduction.nodes(sum, x, Optional.of(f32(1, 4)), 3, none, Optional.of(f64(1, 3))));
     try (DeviceMatrix row = x.row(1)) {
       refused("overlap", () -> Reduction.nodes(sum, x, 3, row));
     }
@@ -256,16 +262,33 @@ class BadInputTest {
     refused("4 x 5", () -> Product.multiply(a, false, b, true, c));
     refused("F64", () -> Product.multiply(a, false, f64(4, 5), false, c));
     refused("BF16", () -> Product.multiply(m(DType.BF16, 3, 4), false, b, false, c));
-    refused("overlap", () -> Product.multiply(f32(3, 3), false, c.columns(0, 3), false, c.columns(2, 5)));
-    refused("-1", () -> Product.multiply(-1, 1, Batch.of(a), false, Batch.of(b), false, 0, Batch.of(c)));
-    refused("2 batches", () -> Product.multiply(2, 1, Batch.of(a, 0, 3, 4, 4, 12), false, Batch.of(b, 0, 4, 5, 5, 20), false, 0, Batch.of(c)));
+    refused(
+        "overlap",
+        () -> Product.multiply(f32(3, 3), false, c.columns(0, 3), false, c.columns(2, 5)));
+    refused(
+        "-1",
+        () -> Product.multiply(-1, 1, Batch.of(a), false, Batch.of(b), false, 0, Batch.of(c)));
+    refused(
+        "2 batches",
+        () ->
+            Product.multiply(
+                2,
+                1,
+                Batch.of(a, 0, 3, 4, 4, 12),
+                false,
+                Batch.of(b, 0, 4, 5, 5, 20),
+                false,
+                0,
+                Batch.of(c)));
     refused("3 x 6", () -> Batch.of(c, 0, 3, 6, 6, 0));
     refused("at -1", () -> Batch.of(c, -1, 3, 5, 5, 0));
     refused("stride 4", () -> Batch.of(c, 0, 3, 5, 4, 0));
     refused("batch stride -15", () -> Batch.of(c, 0, 3, 5, 5, -15));
     refused(
         Long.toString(Long.MAX_VALUE),
-        () -> Product.biasActivate(3, Batch.of(c, 0, 3, 5, 5, Long.MAX_VALUE), Batch.of(f32(1, 5)), true));
+        () ->
+            Product.biasActivate(
+                3, Batch.of(c, 0, 3, 5, 5, Long.MAX_VALUE), Batch.of(f32(1, 5)), true));
   }
 
   @Test
@@ -276,8 +299,12 @@ class BadInputTest {
     refused("F64", () -> Product.biasActivate(1, h, Batch.of(f64(1, 5)), true));
     DeviceMatrix big = f32(4, 5);
     refused("overlap", () -> Product.biasActivate(1, Batch.of(big), Batch.of(big.row(2)), true));
-    refused("3 x 4", () -> Product.biasActivateBackward(1, Batch.of(f32(3, 4)), h, Batch.of(f32(1, 5)), true));
-    refused("1 x 6", () -> Product.biasActivateBackward(1, h, Batch.of(f32(3, 5)), Batch.of(f32(1, 6)), true));
+    refused(
+        "3 x 4",
+        () -> Product.biasActivateBackward(1, Batch.of(f32(3, 4)), h, Batch.of(f32(1, 5)), true));
+    refused(
+        "1 x 6",
+        () -> Product.biasActivateBackward(1, h, Batch.of(f32(3, 5)), Batch.of(f32(1, 6)), true));
   }
 
   @Test
@@ -287,15 +314,29 @@ class BadInputTest {
     Optional<Batch> noGradient = Optional.empty();
     Optional<DeviceMatrix> none = Optional.empty();
     Optional<DeviceMatrix> loss = Optional.of(f64(1, 1));
-    refused("1 x 2", () -> Product.softmaxCrossEntropy(1, z, m(DType.I32, 1, 2), noGradient, loss, none));
+    refused(
+        "1 x 2",
+        () -> Product.softmaxCrossEntropy(1, z, m(DType.I32, 1, 2), noGradient, loss, none));
     refused("F32", () -> Product.softmaxCrossEntropy(1, z, f32(1, 3), noGradient, loss, none));
-    refused("3 x 4", () -> Product.softmaxCrossEntropy(1, z, labels, Optional.of(Batch.of(f32(3, 4))), loss, none));
-    refused("1 x 2", () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, Optional.of(f64(1, 2)), none));
-    refused("F32", () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, Optional.of(f32(1, 1)), none));
-    refused("F64", () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, none, Optional.of(f64(1, 1))));
+    refused(
+        "3 x 4",
+        () ->
+            Product.softmaxCrossEntropy(
+                1, z, labels, Optional.of(Batch.of(f32(3, 4))), loss, none));
+    refused(
+        "1 x 2",
+        () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, Optional.of(f64(1, 2)), none));
+    refused(
+        "F32",
+        () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, Optional.of(f32(1, 1)), none));
+    refused(
+        "F64",
+        () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, none, Optional.of(f64(1, 1))));
     for (int bad : new int[] {-1, 5, Integer.MAX_VALUE}) {
       labels.set(0, 1, bad);
-      refused(Integer.toString(bad), () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, loss, none));
+      refused(
+          Integer.toString(bad),
+          () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, loss, none));
     }
   }
 
@@ -303,7 +344,8 @@ class BadInputTest {
   void twinsThatDoNotFit() {
     refused("nothing", () -> Twin.run(List.of(), List.of(), false, Optional.empty()));
     refused("sink", () -> Twin.run(List.of(f32(3, 5)), List.of(), false, Optional.empty()));
-    refused("3 x 4", () -> Twin.run(List.of(f32(3, 4)), List.of(f32(3, 5)), false, Optional.empty()));
+    refused(
+        "3 x 4", () -> Twin.run(List.of(f32(3, 4)), List.of(f32(3, 5)), false, Optional.empty()));
     refused("F32", () -> Twin.run(List.of(f32(3, 5)), List.of(), false, Optional.of(f32(1, 1))));
   }
 }

@@ -17,8 +17,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /**
- * What would corrupt memory, native code refuses by itself: descriptors that lie, lengths that overflow, indices that lead outside. A check
- * that is missing shows as a crash between the guard pages, or as a byte that changed.
+ * What would corrupt memory, native code refuses by itself: descriptors that lie, lengths that
+ * overflow, indices that lead outside. A check that is missing shows as a crash between the guard
+ * pages, or as a byte that changed.
  */
 class NativeChecksTest {
   private static final MemorySegment NULL = MemorySegment.NULL;
@@ -27,7 +28,8 @@ class NativeChecksTest {
 
   /** A native operation on descriptors that may lie. */
   private interface Operation {
-    int call(NativeCalls n, Abi abi, MemorySegment queue, List<MemorySegment> m, MemorySegment call);
+    int call(
+        NativeCalls n, Abi abi, MemorySegment queue, List<MemorySegment> m, MemorySegment call);
   }
 
   @BeforeEach
@@ -158,7 +160,14 @@ class NativeChecksTest {
         List.of(a, b, m(DType.F64, 3, 1)),
         (n, abi, q, m, call) ->
             abi.reduceSegments(
-                q, Abi.number(Reduction.Kind.DOT), m.get(0), m.get(1), n.longs(0, 5), 1, m.get(2), call));
+                q,
+                Abi.number(Reduction.Kind.DOT),
+                m.get(0),
+                m.get(1),
+                n.longs(0, 5),
+                1,
+                m.get(2),
+                call));
     refusesLies(
         "gram",
         List.of(a, m(DType.F64, 3, 3)),
@@ -184,9 +193,7 @@ class NativeChecksTest {
           MemorySegment step = n.step();
           step.set(ValueLayout.JAVA_INT, Abi.offset(Abi.STEP, "rule"), Abi.ADAM);
           step.set(
-              ValueLayout.ADDRESS,
-              Abi.offset(Abi.STEP, "row_scale"),
-              present(m.get(4), m.get(0)));
+              ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "row_scale"), present(m.get(4), m.get(0)));
           return abi.applyStep(q, step, m.get(0), m.get(1), m.get(2), m.get(3), call);
         });
     refusesLies(
@@ -214,8 +221,7 @@ class NativeChecksTest {
     DeviceMatrix c = m(DType.F32, 3, 3);
     for (int at = 0; at < 3; at++) {
       for (String field : List.of("offset", "rows", "cols", "row_stride", "batch_stride")) {
-        for (long value :
-            new long[] {-1, 1L << 61, Long.MAX_VALUE, Long.MIN_VALUE, 1L << 33}) {
+        for (long value : new long[] {-1, 1L << 61, Long.MAX_VALUE, Long.MIN_VALUE, 1L << 33}) {
           int which = at;
           int status =
               NativeCalls.status(
@@ -227,8 +233,7 @@ class NativeChecksTest {
                             batch.set(
                                 ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "batch_stride"), 1));
                     all.get(which).set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, field), value);
-                    return abi.multiply(
-                        q, 2, 1, all.get(0), 0, all.get(1), 0, 0, all.get(2), call);
+                    return abi.multiply(q, 2, 1, all.get(0), 0, all.get(1), 0, 0, all.get(2), call);
                   });
           assertEquals(Abi.INVALID, status, "batch " + at + ", " + field + " = " + value);
         }

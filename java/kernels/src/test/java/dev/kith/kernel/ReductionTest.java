@@ -265,7 +265,18 @@ class ReductionTest {
       boolean withDistances,
       long seed) {
     return nodes(
-        program, t, remoteType, t, rows, remoteRows, results, cols, divisor, withOut, withDistances, seed);
+        program,
+        t,
+        remoteType,
+        t,
+        rows,
+        remoteRows,
+        results,
+        cols,
+        divisor,
+        withOut,
+        withDistances,
+        seed);
   }
 
   private static Contract.Case nodes(
@@ -288,7 +299,9 @@ class ReductionTest {
             () -> Samples.matrix(Samples.Kind.WIDE, remoteType, remoteRows, cols, seed + 500_000));
     Supplier<double[][]> expected =
         Contract.once(
-            () -> Oracle.round(outType, Oracle.nodes(program, t, x.get(), remote.get(), divisor, cols)));
+            () ->
+                Oracle.round(
+                    outType, Oracle.nodes(program, t, x.get(), remote.get(), divisor, cols)));
     Supplier<double[]> distances =
         Contract.once(
             () -> {
