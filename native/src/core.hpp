@@ -17,10 +17,7 @@
 #ifndef KITH_CORE_HPP
 #define KITH_CORE_HPP
 
-#include <cstddef>
-#include <cstdint>
-
-#include "kith.h"
+#include "arguments.hpp"
 
 namespace kith {
 class Pool;
@@ -34,76 +31,27 @@ struct kith_device {
   int64_t live_allocations; /* __atomic */
 };
 
-struct kith_queue {
-  kith_device* device;
+namespace kith {
+
+struct CpuQueue : kith_queue {
   void* scratch;
   int64_t scratch_bytes;
 };
 
-struct kith_event {
-  kith_device* device;
-};
-
-struct kith_memory {
-  kith_device* device;
-  unsigned char* address;
-  int64_t bytes;
+struct CpuMemory : kith_memory {
   void* mapping; /* NULL: foreign memory */
   int64_t mapping_bytes;
 };
-
-namespace kith {
-
-/* A kith_matrix that was checked: `data` is the address of element (0, 0). */
-struct Matrix {
-  unsigned char* data;
-  int64_t rows;
-  int64_t cols;
-  int64_t stride; /* elements; cols when rows <= 1, so that rows * stride is always meaningful */
-  int32_t dtype;
-
-  int64_t element_bytes() const;
-  unsigned char* row(int64_t r) const { return data + r * stride * element_bytes(); }
-  int64_t bytes() const { return rows * cols * element_bytes(); } /* of the elements, without padding */
-};
-
-const char* dtype_name(int32_t dtype); /* "f32", ..., "unknown" */
-int64_t dtype_bytes(int32_t dtype);    /* 0 when unknown */
-inline bool is_floating(int32_t dtype) { return dtype >= KITH_F32 && dtype <= KITH_F16; }
-inline int32_t compute_dtype(int32_t dtype) { return dtype == KITH_F64 ? KITH_F64 : KITH_F32; }
-
-inline int64_t Matrix::element_bytes() const { return dtype_bytes(dtype); }
-
-/* How two windows lie to each other in memory. PARTIAL may be claimed, never missed, where row strides differ. */
-enum class Overlap { kNone, kSame, kPartial };
-Overlap overlap(const Matrix& a, const Matrix& b);
-
-/* Writes the text (one sentence) to call->error and returns status. call may be NULL. */
-kith_status fail(kith_call* call, kith_status status, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
 /* One block of work. `worker` is 0 .. Entry::workers() - 1 and differs between blocks that run at the same time. */
 using BlockBody = void (*)(void* context, int64_t block, int32_t worker);
 
 /* Scope of one ABI call: sets the IEEE floating-point mode (no flush to zero, round to nearest) and restores it, holds
    the deadline of the budget, and remembers the first error. */
-class Entry {
+class Entry : public Arguments {
  public:
   Entry(kith_queue* queue, kith_call* call, const char* operation);
   ~Entry();
-  Entry(const Entry&) = delete;
-  Entry& operator=(const Entry&) = delete;
-
-  /* False (and status() != KITH_OK) when m is not a valid window of memory on this queue's device. `name` is the
-     parameter's name in kith.h. Checks everything that could corrupt memory, overflow-safe. */
-  bool matrix(const char* name, const kith_matrix* m, Matrix* out);
-  /* As above, and the dtype and shape must be these; -1 takes any. */
-  bool matrix(const char* name, const kith_matrix* m, int32_t dtype, int64_t rows, int64_t cols, Matrix* out);
-  /* KITH_INVALID unless the windows do not overlap, or are the same one and same_allowed. */
-  bool disjoint(const char* a_name, const Matrix& a, const char* b_name, const Matrix& b, bool same_allowed);
-
-  kith_status fail(kith_status status, const char* format, ...) __attribute__((format(printf, 3, 4)));
-  kith_status status() const { return status_; }
-  bool ok() const { return status_ == KITH_OK; }
 
   /*
    * Runs body(context, b, worker) for b = 0 .. blocks - 1, in ascending order of taking, on the caller and the pool;
@@ -135,14 +83,8 @@ class Entry {
 
   /* Threads that may work at the same time, for scratch per worker. Never let results depend on it. */
   int32_t workers() const;
-  kith_device* device() const { return queue_ == nullptr ? nullptr : queue_->device; }
-  kith_call* call() const { return call_; }
 
  private:
-  kith_queue* queue_;
-  kith_call* call_;
-  const char* operation_;
-  kith_status status_ = KITH_OK;
   int64_t start_cursor_ = 0;
   int64_t phase_begin_ = 0;
   int64_t deadline_ = 0; /* 0: not asked for yet */

@@ -166,7 +166,7 @@ kith_status kith_queue_create(kith_device* device, kith_queue** queue, kith_call
   if (device == nullptr || queue == nullptr) {
     return fail(call, KITH_INVALID, "kith_queue_create: device or queue is NULL; give both");
   }
-  kith_queue* made = static_cast<kith_queue*>(std::calloc(1, sizeof(kith_queue)));
+  kith::CpuQueue* made = static_cast<kith::CpuQueue*>(std::calloc(1, sizeof(kith::CpuQueue)));
   if (made == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_queue_create: no memory for a queue");
   made->device = device;
   *queue = made;
@@ -175,7 +175,7 @@ kith_status kith_queue_create(kith_device* device, kith_queue** queue, kith_call
 
 kith_status kith_queue_destroy(kith_queue* queue, kith_call* call) {
   if (queue == nullptr) return fail(call, KITH_INVALID, "kith_queue_destroy: queue is NULL; give a queue");
-  std::free(queue->scratch);
+  std::free(static_cast<kith::CpuQueue*>(queue)->scratch);
   std::free(queue);
   return KITH_OK;
 }

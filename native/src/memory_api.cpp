@@ -30,7 +30,7 @@ int64_t free_bytes() {
   return sysinfo(&info) == 0 ? static_cast<int64_t>(info.freeram) * info.mem_unit : 0;
 }
 
-kith_status allocate(kith_device* device, int64_t bytes, kith_memory* memory, kith_call* call) {
+kith_status allocate(kith_device* device, int64_t bytes, CpuMemory* memory, kith_call* call) {
   // Above 2 MiB the mapping is cut to begin on a huge page. Below, the system's allocator is denser.
   void* mapping = nullptr;
   int64_t mapped = 0;
@@ -59,7 +59,7 @@ kith_status allocate(kith_device* device, int64_t bytes, kith_memory* memory, ki
         static_cast<long long>(bytes), static_cast<long long>(free_bytes()),
         static_cast<long long>(device->total_bytes), static_cast<long long>(live));
   }
-  *memory = kith_memory{device, address, bytes, mapping, mapped};
+  *memory = CpuMemory{{device, address, bytes}, mapping, mapped};
   account(device, bytes, 1);
   return KITH_OK;
 }
@@ -209,7 +209,7 @@ kith_status kith_memory_allocate(kith_queue* queue, int64_t bytes, kith_memory**
     return fail(call, KITH_INVALID, "kith_memory_allocate: %lld bytes were asked for; give 0 or more",
                 static_cast<long long>(bytes));
   }
-  kith_memory* made = static_cast<kith_memory*>(std::calloc(1, sizeof(kith_memory)));
+  kith::CpuMemory* made = static_cast<kith::CpuMemory*>(std::calloc(1, sizeof(kith::CpuMemory)));
   if (made == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_memory_allocate: no memory for a handle");
   const kith_status status = kith::allocate(queue->device, bytes, made, call);
   if (status != KITH_OK) {
@@ -229,21 +229,22 @@ kith_status kith_memory_wrap(kith_device* device, void* address, int64_t bytes, 
                 "kith_memory_wrap: %lld bytes at %p cannot be wrapped; give an address and its size",
                 static_cast<long long>(bytes), address);
   }
-  kith_memory* made = static_cast<kith_memory*>(std::calloc(1, sizeof(kith_memory)));
+  kith::CpuMemory* made = static_cast<kith::CpuMemory*>(std::calloc(1, sizeof(kith::CpuMemory)));
   if (made == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_memory_wrap: no memory for a handle");
-  *made = kith_memory{device, static_cast<unsigned char*>(address), bytes, nullptr, 0};
+  *made = kith::CpuMemory{{device, static_cast<unsigned char*>(address), bytes}, nullptr, 0};
   *memory = made;
   return KITH_OK;
 }
 
 kith_status kith_memory_release(kith_memory* memory, kith_call* call) {
   if (memory == nullptr) return fail(call, KITH_INVALID, "kith_memory_release: memory is NULL; give a memory");
-  if (memory->mapping != nullptr) {
-    kith::account(memory->device, -memory->bytes, -1);
-    if (memory->mapping_bytes > 0) {
-      munmap(memory->mapping, static_cast<size_t>(memory->mapping_bytes));
+  const kith::CpuMemory* const own = static_cast<kith::CpuMemory*>(memory);
+  if (own->mapping != nullptr) {
+    kith::account(own->device, -own->bytes, -1);
+    if (own->mapping_bytes > 0) {
+      munmap(own->mapping, static_cast<size_t>(own->mapping_bytes));
     } else {
-      std::free(memory->mapping);
+      std::free(own->mapping);
     }
   }
   std::free(memory);

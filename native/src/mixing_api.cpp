@@ -6,18 +6,16 @@
 
 #include "core.hpp"
 #include "dispatch.hpp"
-#include "mixing.hpp"
+#include "mixing_checks.hpp"
 
-struct kith_weights {
-  kith_device* device;
-  int64_t rows;
-  int64_t cols;
-  int64_t entries;
+namespace kith {
+
+KITH_FAMILY(MixKernels, mixing)
+
+struct CpuWeights : kith_weights {
   int64_t used_count;
   int64_t pair_count;
-  bool pairwise;
-  int64_t output_end;  // 1 + the largest output row
-  int64_t* offsets;    // NULL: dense
+  int64_t* offsets;  // NULL: dense
   int32_t* columns;
   int32_t* slots;
   int32_t* used;  // NULL: every column
@@ -26,10 +24,6 @@ struct kith_weights {
   float* values32;
   double* values64;
 };
-
-namespace kith {
-
-KITH_FAMILY(MixKernels, mixing)
 
 namespace {
 
@@ -46,10 +40,8 @@ constexpr int64_t kGatherBytes = 256 << 10;
 constexpr int64_t kPairTileBytes = 16 << 10;
 // Outputs of this size do not stay in the caches for whoever reads them next.
 constexpr int64_t kStreamBytes = 16 << 20;
-constexpr int64_t kDenseLimit = 4096;
-constexpr int64_t kIndexLimit = INT32_MAX;
 
-void release(kith_weights* w) {
+void release(CpuWeights* w) {
   std::free(w->offsets);
   std::free(w->columns);
   if (w->slots != w->columns) std::free(w->slots);
@@ -67,7 +59,7 @@ bool take(T** array, int64_t count) {
   return *array != nullptr;
 }
 
-void take_values(kith_weights* w, const double* values) {
+void take_values(CpuWeights* w, const double* values) {
   for (int64_t e = 0; e < w->entries; e++) {
     w->values64[e] = values[e];
     w->values32[e] = static_cast<float>(values[e]);
@@ -75,7 +67,7 @@ void take_values(kith_weights* w, const double* values) {
 }
 
 // Which columns have entries, and where each entry's column stands among them.
-bool find_used(kith_weights* w) {
+bool find_used(CpuWeights* w) {
   int32_t* position = nullptr;
   if (!take(&position, w->cols)) return false;
   for (int64_t j = 0; j < w->cols; j++) position[j] = -1;
@@ -103,7 +95,7 @@ bool find_used(kith_weights* w) {
 }
 
 // Sets w->pairwise and the list of pairs; false when memory is out.
-bool find_pairs(kith_weights* w) {
+bool find_pairs(CpuWeights* w) {
   if (w->rows != w->cols || w->output_rows != nullptr) return true;
   int32_t* partner = nullptr;
   if (!take(&partner, w->rows)) return false;
@@ -135,214 +127,10 @@ bool find_pairs(kith_weights* w) {
   return fine;
 }
 
-kith_status check_sparse(kith_call* call, int64_t rows, int64_t cols, const int64_t* offsets, const int32_t* columns,
-                         const double* values) {
-  if (rows < 0 || cols < 0 || rows > kIndexLimit || cols > kIndexLimit) {
-    return fail(call, KITH_INVALID, "kith_weights_sparse: %lld x %lld is no shape; give 0 to %lld rows and columns",
-                static_cast<long long>(rows), static_cast<long long>(cols), static_cast<long long>(kIndexLimit));
-  }
-  if (offsets == nullptr)
-    return fail(call, KITH_INVALID, "kith_weights_sparse: row_offsets is NULL; give rows + 1 numbers");
-  if (offsets[0] != 0) {
-    return fail(call, KITH_INVALID, "kith_weights_sparse: row_offsets begin with %lld; begin with 0",
-                static_cast<long long>(offsets[0]));
-  }
-  for (int64_t r = 0; r < rows; r++) {
-    if (offsets[r + 1] < offsets[r]) {
-      return fail(
-          call, KITH_INVALID, "kith_weights_sparse: row_offsets fall from %lld to %lld after row %lld; let them ascend",
-          static_cast<long long>(offsets[r]), static_cast<long long>(offsets[r + 1]), static_cast<long long>(r));
-    }
-  }
-  if (offsets[rows] > 0 && (columns == nullptr || values == nullptr)) {
-    return fail(call, KITH_INVALID, "kith_weights_sparse: %lld entries but columns or values is NULL; give both",
-                static_cast<long long>(offsets[rows]));
-  }
-  for (int64_t r = 0; r < rows; r++) {
-    for (int64_t e = offsets[r]; e < offsets[r + 1]; e++) {
-      if (columns[e] < 0 || columns[e] >= cols) {
-        return fail(call, KITH_INVALID, "kith_weights_sparse: row %lld names column %d of %lld; keep columns in range",
-                    static_cast<long long>(r), columns[e], static_cast<long long>(cols));
-      }
-      if (!std::isfinite(values[e])) {
-        return fail(call, KITH_INVALID,
-                    "kith_weights_sparse: the weight of row %lld and column %d is %g; give finite weights",
-                    static_cast<long long>(r), columns[e], values[e]);
-      }
-    }
-  }
-  return KITH_OK;
-}
-
-// Distinct and not negative; *end becomes 1 + the largest.
-kith_status check_output_rows(kith_call* call, int64_t rows, const int32_t* output_rows, int64_t* end) {
-  for (int64_t r = 0; r < rows; r++) {
-    if (output_rows[r] < 0) {
-      return fail(call, KITH_INVALID, "kith_weights_sparse: output row %lld is %d; give rows of y from 0 on",
-                  static_cast<long long>(r), output_rows[r]);
-    }
-    if (output_rows[r] >= *end) *end = static_cast<int64_t>(output_rows[r]) + 1;
-  }
-  unsigned char* seen = static_cast<unsigned char*>(std::calloc(static_cast<size_t>(*end / 8 + 1), 1));
-  if (seen == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_weights_sparse: no memory to check output rows");
-  kith_status status = KITH_OK;
-  for (int64_t r = 0; r < rows && status == KITH_OK; r++) {
-    unsigned char* cell = &seen[output_rows[r] / 8];
-    const unsigned char bit = static_cast<unsigned char>(1 << (output_rows[r] % 8));
-    if ((*cell & bit) != 0) {
-      status = fail(call, KITH_INVALID, "kith_weights_sparse: output row %d is written twice; let output rows differ",
-                    output_rows[r]);
-    }
-    *cell = static_cast<unsigned char>(*cell | bit);
-  }
-  std::free(seen);
-  return status;
-}
-
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 /* ---- kith_mix ---------------------------------------------------------------------------------------------------- */
 
-// The checked operands of one call.
-struct Operands {
-  Matrix y;
-  Matrix flags;
-  Matrix halo;
-  Matrix inner[KITH_MAX_TERMS];
-  Matrix outer[KITH_MAX_TERMS];
-  bool in_place = false;    // y is an inner term
-  bool accumulate = false;  // y is an outer term
-};
-
-bool check_term(Entry& entry, const char* kind, int k, const kith_term& term, int64_t rows, const Operands& operands,
-                Matrix* m, MixTerm* out) {
-  char name[32];
-  std::snprintf(name, sizeof(name), "%s[%d]", kind, k);
-  if (!entry.matrix(name, term.matrix, -1, rows, operands.y.cols, m)) return false;
-  if (!is_floating(m->dtype) || dtype_bytes(m->dtype) > operands.y.element_bytes()) {
-    entry.fail(KITH_INVALID, "%s is %s and y is %s; terms must be floating and not wider than y", name,
-               dtype_name(m->dtype), dtype_name(operands.y.dtype));
-    return false;
-  }
-  *out = MixTerm{m->data, m->stride * m->element_bytes(), m->dtype, term.coefficient, nullptr};
-  if (term.row_coefficients != nullptr) {
-    Matrix coefficients;
-    std::snprintf(name, sizeof(name), "%s[%d].row_coefficients", kind, k);
-    if (!entry.matrix(name, term.row_coefficients, KITH_F64, 1, m->rows, &coefficients) ||
-        !entry.disjoint(name, coefficients, "y", operands.y, false)) {
-      return false;
-    }
-    out->row_coefficients = reinterpret_cast<const double*>(coefficients.data);
-  }
-  return true;
-}
-
-bool check(Entry& entry, const kith_weights* weights, const kith_expression* expression, const kith_matrix* y,
-           const kith_matrix* flags, Operands* operands, MixJob* job) {
-  if (expression == nullptr) {
-    entry.fail(KITH_INVALID, "expression is NULL; give one");
-    return false;
-  }
-  if (!entry.matrix("y", y, &operands->y)) return false;
-  const Matrix& out = operands->y;
-  if (out.dtype != KITH_F32 && out.dtype != KITH_F64) {
-    entry.fail(KITH_UNSUPPORTED, "y is %s; mix into f32 or f64 and convert", dtype_name(out.dtype));
-    return false;
-  }
-  if (expression->inner_count < 0 || expression->inner_count > KITH_MAX_TERMS || expression->outer_count < 0 ||
-      expression->outer_count > KITH_MAX_TERMS) {
-    entry.fail(KITH_INVALID, "the expression has %d inner and %d outer terms; give 0 to %d of each",
-               expression->inner_count, expression->outer_count, KITH_MAX_TERMS);
-    return false;
-  }
-  if (weights != nullptr && weights->device != entry.device()) {
-    entry.fail(KITH_INVALID, "weights live on another device than the queue; create them there");
-    return false;
-  }
-  if (weights != nullptr && expression->inner_count == 0) {
-    entry.fail(KITH_INVALID, "weights are given but no inner term; give a term to mix or no weights");
-    return false;
-  }
-  job->inner_count = expression->inner_count;
-  job->outer_count = expression->outer_count;
-  job->message_dtype = expression->message_dtype;
-  if (expression->inner_count > 0 &&
-      (!is_floating(job->message_dtype) || dtype_bytes(job->message_dtype) > out.element_bytes())) {
-    entry.fail(KITH_INVALID, "the message dtype is %s and y is %s; use a floating dtype not wider than y",
-               dtype_name(job->message_dtype), dtype_name(out.dtype));
-    return false;
-  }
-  int64_t inner_rows = weights == nullptr ? out.rows : -1;
-  for (int k = 0; k < job->inner_count; k++) {
-    if (!check_term(entry, "inner", k, expression->inner[k], inner_rows, *operands, &operands->inner[k],
-                    &job->inner[k])) {
-      return false;
-    }
-    inner_rows = operands->inner[0].rows;
-    operands->in_place |= overlap(operands->inner[k], out) == Overlap::kSame;
-  }
-  job->inner_rows = inner_rows;
-  for (int k = 0; k < job->outer_count; k++) {
-    if (!check_term(entry, "outer", k, expression->outer[k], out.rows, *operands, &operands->outer[k],
-                    &job->outer[k]) ||
-        !entry.disjoint("outer", operands->outer[k], "y", out, true)) {
-      return false;
-    }
-    operands->accumulate |= overlap(operands->outer[k], out) == Overlap::kSame;
-  }
-  int64_t halo_rows = 0;
-  if (expression->halo != nullptr) {
-    if (weights == nullptr) {
-      entry.fail(KITH_INVALID, "a halo is given but no weights; only weights refer to its rows");
-      return false;
-    }
-    if (!entry.matrix("halo", expression->halo, job->message_dtype, -1, out.cols, &operands->halo) ||
-        !entry.disjoint("halo", operands->halo, "y", out, false)) {
-      return false;
-    }
-    halo_rows = operands->halo.rows;
-    job->halo = MixTerm{operands->halo.data, operands->halo.stride * operands->halo.element_bytes(),
-                        operands->halo.dtype, 1, nullptr};
-  }
-  const bool may_be_same = weights == nullptr || (weights->pairwise && halo_rows == 0);
-  for (int k = 0; k < job->inner_count; k++) {
-    if (!entry.disjoint("inner", operands->inner[k], "y", out, may_be_same)) return false;
-  }
-  if (weights != nullptr) {
-    if (weights->cols != inner_rows + halo_rows) {
-      entry.fail(KITH_INVALID, "weights have %lld columns for %lld inner and %lld halo rows; let the numbers agree",
-                 static_cast<long long>(weights->cols), static_cast<long long>(inner_rows),
-                 static_cast<long long>(halo_rows));
-      return false;
-    }
-    if (weights->output_rows == nullptr ? weights->rows != out.rows : weights->output_end > out.rows) {
-      entry.fail(KITH_INVALID, "weights write %lld rows and y has %lld; let the numbers agree",
-                 static_cast<long long>(weights->output_rows == nullptr ? weights->rows : weights->output_end),
-                 static_cast<long long>(out.rows));
-      return false;
-    }
-  }
-  if (flags != nullptr) {
-    const int64_t most = out.rows > inner_rows ? out.rows : inner_rows;
-    if (!entry.matrix("flags", flags, KITH_I32, 1, most, &operands->flags) ||
-        !entry.disjoint("flags", operands->flags, "y", out, false)) {
-      return false;
-    }
-    for (int k = 0; k < job->inner_count + job->outer_count; k++) {
-      const bool inner = k < job->inner_count;
-      if (!entry.disjoint("flags", operands->flags, inner ? "inner" : "outer",
-                          inner ? operands->inner[k] : operands->outer[k - job->inner_count], false)) {
-        return false;
-      }
-    }
-    job->flags = reinterpret_cast<int32_t*>(operands->flags.data);
-  }
-  job->y = out.data;
-  job->y_stride = out.stride * out.element_bytes();
-  return true;
-}
-
-// How a call is cut: `across` column ranges by `down` row ranges, column ranges outermost.
 struct Plan {
   const MixJob* job;
   enum Strategy { kCombine, kTiles, kGather, kPairs } strategy;
@@ -386,7 +174,7 @@ void mix_block(void* context, int64_t block, int32_t worker) {
 }
 
 // Everything here is a function of shapes and dtypes; nothing depends on threads.
-void choose(const kith_weights* weights, const Operands& operands, MixJob* job, Plan* plan) {
+void choose(const CpuWeights* weights, const MixOperands& operands, MixJob* job, Plan* plan) {
   const int64_t size = operands.y.element_bytes();
   const int64_t rows = operands.y.rows, cols = operands.y.cols;
   const int64_t line = 64 / size;
@@ -455,14 +243,12 @@ kith_status kith_weights_sparse(kith_queue* queue, int64_t rows, int64_t cols, c
   if (queue == nullptr || weights == nullptr) {
     return fail(call, KITH_INVALID, "kith_weights_sparse: queue or weights is NULL; give both");
   }
-  kith_status status = kith::check_sparse(call, rows, cols, row_offsets, columns, values);
-  int64_t output_end = output_rows == nullptr ? rows : 0;
-  if (status == KITH_OK && output_rows != nullptr) {
-    status = kith::check_output_rows(call, rows, output_rows, &output_end);
-  }
+  int64_t output_end = 0;
+  const kith_status status =
+      kith::check_sparse(call, rows, cols, row_offsets, columns, values, output_rows, &output_end);
   if (status != KITH_OK) return status;
   const int64_t entries = row_offsets[rows];
-  kith_weights* w = static_cast<kith_weights*>(std::calloc(1, sizeof(kith_weights)));
+  kith::CpuWeights* w = static_cast<kith::CpuWeights*>(std::calloc(1, sizeof(kith::CpuWeights)));
   bool fine = w != nullptr;
   if (fine) {
     w->device = queue->device;
@@ -470,6 +256,7 @@ kith_status kith_weights_sparse(kith_queue* queue, int64_t rows, int64_t cols, c
     w->cols = cols;
     w->entries = entries;
     w->output_end = output_end;
+    w->scattered = output_rows != nullptr;
     fine = kith::take(&w->offsets, rows + 1) && kith::take(&w->columns, entries) && kith::take(&w->values32, entries) &&
            kith::take(&w->values64, entries) && (output_rows == nullptr || kith::take(&w->output_rows, rows));
   }
@@ -496,18 +283,9 @@ kith_status kith_weights_dense(kith_queue* queue, int64_t rows, int64_t cols, co
   if (queue == nullptr || weights == nullptr || values == nullptr) {
     return fail(call, KITH_INVALID, "kith_weights_dense: queue, values or weights is NULL; give all three");
   }
-  if (rows < 1 || cols < 1 || rows > kith::kDenseLimit || cols > kith::kDenseLimit) {
-    return fail(call, KITH_INVALID, "kith_weights_dense: %lld x %lld is no shape; give 1 to %lld rows and columns",
-                static_cast<long long>(rows), static_cast<long long>(cols), static_cast<long long>(kith::kDenseLimit));
-  }
-  for (int64_t e = 0; e < rows * cols; e++) {
-    if (!std::isfinite(values[e])) {
-      return fail(call, KITH_INVALID,
-                  "kith_weights_dense: the weight of row %lld and column %lld is %g; give finite weights",
-                  static_cast<long long>(e / cols), static_cast<long long>(e % cols), values[e]);
-    }
-  }
-  kith_weights* w = static_cast<kith_weights*>(std::calloc(1, sizeof(kith_weights)));
+  const kith_status status = kith::check_dense(call, rows, cols, values);
+  if (status != KITH_OK) return status;
+  kith::CpuWeights* w = static_cast<kith::CpuWeights*>(std::calloc(1, sizeof(kith::CpuWeights)));
   if (w == nullptr || !kith::take(&w->values32, rows * cols) || !kith::take(&w->values64, rows * cols)) {
     if (w != nullptr) kith::release(w);
     return fail(call, KITH_OUT_OF_MEMORY, "kith_weights_dense: no memory for %lld x %lld weights",
@@ -534,20 +312,20 @@ kith_status kith_weights_pairwise(kith_weights* weights, int32_t* pairwise, kith
 
 kith_status kith_weights_release(kith_weights* weights, kith_call* call) {
   if (weights == nullptr) return fail(call, KITH_INVALID, "kith_weights_release: weights is NULL; give weights");
-  kith::release(weights);
+  kith::release(static_cast<kith::CpuWeights*>(weights));
   return KITH_OK;
 }
 
 kith_status kith_mix(kith_queue* queue, const kith_weights* weights, const kith_expression* expression,
                      const kith_matrix* y, const kith_matrix* flags, kith_call* call) {
   Entry entry(queue, call, "kith_mix");
-  kith::Operands operands;
+  kith::MixOperands operands;
   kith::MixJob job{};
-  if (!entry.ok() || !kith::check(entry, weights, expression, y, flags, &operands, &job)) return entry.status();
+  if (!entry.ok() || !kith::check_mix(entry, weights, expression, y, flags, &operands, &job)) return entry.status();
   kith::Plan plan{};
   plan.job = &job;
   plan.wide = operands.y.dtype == KITH_F64 ? 1 : 0;
-  kith::choose(weights, operands, &job, &plan);
+  kith::choose(static_cast<const kith::CpuWeights*>(weights), operands, &job, &plan);
   const int64_t blocks = plan.blocks();
   if (plan.scratch_step > 0 && blocks > 0) {
     plan.scratch = static_cast<unsigned char*>(entry.scratch(entry.workers() * plan.scratch_step));

@@ -1,17 +1,11 @@
-// Error texts, checked matrices, and the scope of one ABI call.
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
+// Error texts and checked matrices.
+#include "arguments.hpp"
 
-#include "core.hpp"
-#include "pool.hpp"
+#include <cstdio>
 
 namespace kith {
 
 namespace {
-
-// Smaller work is done before another thread has woken up.
-constexpr int64_t kCallerBytes = 64 << 10;
 
 kith_status write_text(kith_call* call, kith_status status, const char* operation, const char* format,
                        va_list arguments) {
@@ -99,27 +93,12 @@ Overlap overlap(const Matrix& a, const Matrix& b) {
   return here || next ? Overlap::kPartial : Overlap::kNone;
 }
 
-Entry::Entry(kith_queue* queue, kith_call* call, const char* operation)
+Arguments::Arguments(kith_queue* queue, kith_call* call, const char* operation)
     : queue_(queue), call_(call), operation_(operation) {
-  if (call_ != nullptr) start_cursor_ = call_->cursor;
-  saved_mode_ = floating_mode();
-  const uint32_t wanted = ieee_floating_mode(saved_mode_);
-  if (wanted != saved_mode_) {
-    set_floating_mode(wanted);
-    mode_changed_ = true;
-  }
-  if (queue_ == nullptr) {
-    fail(KITH_INVALID, "queue is NULL; create one with kith_queue_create");
-  } else if (start_cursor_ < 0) {
-    fail(KITH_INVALID, "the cursor is %lld; start a call with 0", static_cast<long long>(start_cursor_));
-  }
+  if (queue_ == nullptr) fail(KITH_INVALID, "queue is NULL; create one with kith_queue_create");
 }
 
-Entry::~Entry() {
-  if (mode_changed_) set_floating_mode(saved_mode_);
-}
-
-kith_status Entry::fail(kith_status status, const char* format, ...) {
+kith_status Arguments::fail(kith_status status, const char* format, ...) {
   if (status_ != KITH_OK) return status_;
   status_ = status;
   va_list arguments;
@@ -129,7 +108,7 @@ kith_status Entry::fail(kith_status status, const char* format, ...) {
   return status;
 }
 
-bool Entry::matrix(const char* name, const kith_matrix* m, Matrix* out) {
+bool Arguments::matrix(const char* name, const kith_matrix* m, Matrix* out) {
   if (!ok()) return false;
   *out = Matrix{};
   if (m == nullptr || m->memory == nullptr) {
@@ -179,7 +158,7 @@ bool Entry::matrix(const char* name, const kith_matrix* m, Matrix* out) {
   return true;
 }
 
-bool Entry::matrix(const char* name, const kith_matrix* m, int32_t dtype, int64_t rows, int64_t cols, Matrix* out) {
+bool Arguments::matrix(const char* name, const kith_matrix* m, int32_t dtype, int64_t rows, int64_t cols, Matrix* out) {
   if (!matrix(name, m, out)) return false;
   if (dtype >= 0 && out->dtype != dtype) {
     fail(KITH_INVALID, "%s is %s and must be %s", name, dtype_name(out->dtype), dtype_name(dtype));
@@ -194,7 +173,7 @@ bool Entry::matrix(const char* name, const kith_matrix* m, int32_t dtype, int64_
   return true;
 }
 
-bool Entry::disjoint(const char* a_name, const Matrix& a, const char* b_name, const Matrix& b, bool same_allowed) {
+bool Arguments::disjoint(const char* a_name, const Matrix& a, const char* b_name, const Matrix& b, bool same_allowed) {
   if (!ok()) return false;
   const Overlap found = overlap(a, b);
   if (found == Overlap::kNone || (found == Overlap::kSame && same_allowed)) return true;
@@ -206,58 +185,5 @@ bool Entry::disjoint(const char* a_name, const Matrix& a, const char* b_name, co
   }
   return false;
 }
-
-kith_status Entry::run(int64_t blocks, int64_t bytes, BlockBody body, void* context) {
-  if (phase(blocks, bytes, body, context) != KITH_OK) return status_;
-  return finish();
-}
-
-kith_status Entry::phase(int64_t blocks, int64_t bytes, BlockBody body, void* context) {
-  if (!ok()) return status_;
-  const int64_t begin = phase_begin_;
-  phase_begin_ += blocks;
-  int64_t done = start_cursor_ - begin;
-  if (done >= blocks) return KITH_OK;
-  if (done < 0) done = 0;
-  if (bytes < kCallerBytes) {
-    for (; done < blocks; done++) body(context, done, 0);
-  } else {
-    if (deadline_ == 0 && call_ != nullptr && call_->budget_ns > 0) deadline_ = now_ns() + call_->budget_ns;
-    done = queue_->device->pool->run(done, blocks, deadline_, body, context);
-  }
-  if (done < blocks) {
-    call_->cursor = begin + done;
-    status_ = KITH_AGAIN;
-  }
-  return status_;
-}
-
-kith_status Entry::finish() {
-  if (ok() && call_ != nullptr) call_->cursor = 0;
-  return status_;
-}
-
-void* Entry::scratch(int64_t bytes) {
-  if (!ok()) return nullptr;
-  if (bytes < 0) {
-    fail(KITH_INTERNAL, "scratch of %lld bytes was asked for", static_cast<long long>(bytes));
-    return nullptr;
-  }
-  if (bytes <= queue_->scratch_bytes) return queue_->scratch;
-  // Doubling keeps a queue from growing step by step; the old content is of a call that is over.
-  int64_t wanted = 4096;
-  while (wanted < bytes && wanted <= INT64_MAX / 2) wanted *= 2;
-  if (wanted < bytes) wanted = bytes;
-  std::free(queue_->scratch);
-  queue_->scratch = std::aligned_alloc(64, static_cast<size_t>(wanted));
-  queue_->scratch_bytes = queue_->scratch == nullptr ? 0 : wanted;
-  if (queue_->scratch == nullptr) {
-    fail(KITH_OUT_OF_MEMORY, "%lld bytes of scratch memory are not available; use smaller matrices",
-         static_cast<long long>(bytes));
-  }
-  return queue_->scratch;
-}
-
-int32_t Entry::workers() const { return queue_ == nullptr ? 1 : queue_->device->pool->threads(); }
 
 }  // namespace kith

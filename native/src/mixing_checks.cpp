@@ -1,0 +1,231 @@
+// Checks of the family mixing.
+#include "mixing_checks.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+namespace kith {
+
+namespace {
+
+constexpr int64_t kIndexLimit = INT32_MAX;
+
+kith_status check_entries(kith_call* call, int64_t rows, int64_t cols, const int64_t* offsets, const int32_t* columns,
+                          const double* values) {
+  if (rows < 0 || cols < 0 || rows > kIndexLimit || cols > kIndexLimit) {
+    return fail(call, KITH_INVALID, "kith_weights_sparse: %lld x %lld is no shape; give 0 to %lld rows and columns",
+                static_cast<long long>(rows), static_cast<long long>(cols), static_cast<long long>(kIndexLimit));
+  }
+  if (offsets == nullptr)
+    return fail(call, KITH_INVALID, "kith_weights_sparse: row_offsets is NULL; give rows + 1 numbers");
+  if (offsets[0] != 0) {
+    return fail(call, KITH_INVALID, "kith_weights_sparse: row_offsets begin with %lld; begin with 0",
+                static_cast<long long>(offsets[0]));
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    if (offsets[r + 1] < offsets[r]) {
+      return fail(
+          call, KITH_INVALID, "kith_weights_sparse: row_offsets fall from %lld to %lld after row %lld; let them ascend",
+          static_cast<long long>(offsets[r]), static_cast<long long>(offsets[r + 1]), static_cast<long long>(r));
+    }
+  }
+  if (offsets[rows] > 0 && (columns == nullptr || values == nullptr)) {
+    return fail(call, KITH_INVALID, "kith_weights_sparse: %lld entries but columns or values is NULL; give both",
+                static_cast<long long>(offsets[rows]));
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t e = offsets[r]; e < offsets[r + 1]; e++) {
+      if (columns[e] < 0 || columns[e] >= cols) {
+        return fail(call, KITH_INVALID, "kith_weights_sparse: row %lld names column %d of %lld; keep columns in range",
+                    static_cast<long long>(r), columns[e], static_cast<long long>(cols));
+      }
+      if (!std::isfinite(values[e])) {
+        return fail(call, KITH_INVALID,
+                    "kith_weights_sparse: the weight of row %lld and column %d is %g; give finite weights",
+                    static_cast<long long>(r), columns[e], values[e]);
+      }
+    }
+  }
+  return KITH_OK;
+}
+
+// Distinct and not negative; *end becomes 1 + the largest.
+kith_status check_output_rows(kith_call* call, int64_t rows, const int32_t* output_rows, int64_t* end) {
+  for (int64_t r = 0; r < rows; r++) {
+    if (output_rows[r] < 0) {
+      return fail(call, KITH_INVALID, "kith_weights_sparse: output row %lld is %d; give rows of y from 0 on",
+                  static_cast<long long>(r), output_rows[r]);
+    }
+    if (output_rows[r] >= *end) *end = static_cast<int64_t>(output_rows[r]) + 1;
+  }
+  unsigned char* seen = static_cast<unsigned char*>(std::calloc(static_cast<size_t>(*end / 8 + 1), 1));
+  if (seen == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_weights_sparse: no memory to check output rows");
+  kith_status status = KITH_OK;
+  for (int64_t r = 0; r < rows && status == KITH_OK; r++) {
+    unsigned char* cell = &seen[output_rows[r] / 8];
+    const unsigned char bit = static_cast<unsigned char>(1 << (output_rows[r] % 8));
+    if ((*cell & bit) != 0) {
+      status = fail(call, KITH_INVALID, "kith_weights_sparse: output row %d is written twice; let output rows differ",
+                    output_rows[r]);
+    }
+    *cell = static_cast<unsigned char>(*cell | bit);
+  }
+  std::free(seen);
+  return status;
+}
+
+bool check_term(Arguments& entry, const char* kind, int k, const kith_term& term, int64_t rows,
+                const MixOperands& operands, Matrix* m, MixTerm* out) {
+  char name[32];
+  std::snprintf(name, sizeof(name), "%s[%d]", kind, k);
+  if (!entry.matrix(name, term.matrix, -1, rows, operands.y.cols, m)) return false;
+  if (!is_floating(m->dtype) || dtype_bytes(m->dtype) > operands.y.element_bytes()) {
+    entry.fail(KITH_INVALID, "%s is %s and y is %s; terms must be floating and not wider than y", name,
+               dtype_name(m->dtype), dtype_name(operands.y.dtype));
+    return false;
+  }
+  *out = MixTerm{m->data, m->stride * m->element_bytes(), m->dtype, term.coefficient, nullptr};
+  if (term.row_coefficients != nullptr) {
+    Matrix coefficients;
+    std::snprintf(name, sizeof(name), "%s[%d].row_coefficients", kind, k);
+    if (!entry.matrix(name, term.row_coefficients, KITH_F64, 1, m->rows, &coefficients) ||
+        !entry.disjoint(name, coefficients, "y", operands.y, false)) {
+      return false;
+    }
+    out->row_coefficients = reinterpret_cast<const double*>(coefficients.data);
+  }
+  return true;
+}
+
+}  // namespace
+
+kith_status check_sparse(kith_call* call, int64_t rows, int64_t cols, const int64_t* offsets, const int32_t* columns,
+                         const double* values, const int32_t* output_rows, int64_t* output_end) {
+  const kith_status status = check_entries(call, rows, cols, offsets, columns, values);
+  if (status != KITH_OK) return status;
+  *output_end = output_rows == nullptr ? rows : 0;
+  return output_rows == nullptr ? KITH_OK : check_output_rows(call, rows, output_rows, output_end);
+}
+
+kith_status check_dense(kith_call* call, int64_t rows, int64_t cols, const double* values) {
+  if (rows < 1 || cols < 1 || rows > kDenseLimit || cols > kDenseLimit) {
+    return fail(call, KITH_INVALID, "kith_weights_dense: %lld x %lld is no shape; give 1 to %lld rows and columns",
+                static_cast<long long>(rows), static_cast<long long>(cols), static_cast<long long>(kDenseLimit));
+  }
+  for (int64_t e = 0; e < rows * cols; e++) {
+    if (!std::isfinite(values[e])) {
+      return fail(call, KITH_INVALID,
+                  "kith_weights_dense: the weight of row %lld and column %lld is %g; give finite weights",
+                  static_cast<long long>(e / cols), static_cast<long long>(e % cols), values[e]);
+    }
+  }
+  return KITH_OK;
+}
+
+bool check_mix(Arguments& entry, const kith_weights* weights, const kith_expression* expression, const kith_matrix* y,
+               const kith_matrix* flags, MixOperands* operands, MixJob* job) {
+  if (expression == nullptr) {
+    entry.fail(KITH_INVALID, "expression is NULL; give one");
+    return false;
+  }
+  if (!entry.matrix("y", y, &operands->y)) return false;
+  const Matrix& out = operands->y;
+  if (out.dtype != KITH_F32 && out.dtype != KITH_F64) {
+    entry.fail(KITH_UNSUPPORTED, "y is %s; mix into f32 or f64 and convert", dtype_name(out.dtype));
+    return false;
+  }
+  if (expression->inner_count < 0 || expression->inner_count > KITH_MAX_TERMS || expression->outer_count < 0 ||
+      expression->outer_count > KITH_MAX_TERMS) {
+    entry.fail(KITH_INVALID, "the expression has %d inner and %d outer terms; give 0 to %d of each",
+               expression->inner_count, expression->outer_count, KITH_MAX_TERMS);
+    return false;
+  }
+  if (weights != nullptr && weights->device != entry.device()) {
+    entry.fail(KITH_INVALID, "weights live on another device than the queue; create them there");
+    return false;
+  }
+  if (weights != nullptr && expression->inner_count == 0) {
+    entry.fail(KITH_INVALID, "weights are given but no inner term; give a term to mix or no weights");
+    return false;
+  }
+  job->inner_count = expression->inner_count;
+  job->outer_count = expression->outer_count;
+  job->message_dtype = expression->message_dtype;
+  if (expression->inner_count > 0 &&
+      (!is_floating(job->message_dtype) || dtype_bytes(job->message_dtype) > out.element_bytes())) {
+    entry.fail(KITH_INVALID, "the message dtype is %s and y is %s; use a floating dtype not wider than y",
+               dtype_name(job->message_dtype), dtype_name(out.dtype));
+    return false;
+  }
+  int64_t inner_rows = weights == nullptr ? out.rows : -1;
+  for (int k = 0; k < job->inner_count; k++) {
+    if (!check_term(entry, "inner", k, expression->inner[k], inner_rows, *operands, &operands->inner[k],
+                    &job->inner[k])) {
+      return false;
+    }
+    inner_rows = operands->inner[0].rows;
+    operands->in_place |= overlap(operands->inner[k], out) == Overlap::kSame;
+  }
+  job->inner_rows = inner_rows;
+  for (int k = 0; k < job->outer_count; k++) {
+    if (!check_term(entry, "outer", k, expression->outer[k], out.rows, *operands, &operands->outer[k],
+                    &job->outer[k]) ||
+        !entry.disjoint("outer", operands->outer[k], "y", out, true)) {
+      return false;
+    }
+    operands->accumulate |= overlap(operands->outer[k], out) == Overlap::kSame;
+  }
+  int64_t halo_rows = 0;
+  if (expression->halo != nullptr) {
+    if (weights == nullptr) {
+      entry.fail(KITH_INVALID, "a halo is given but no weights; only weights refer to its rows");
+      return false;
+    }
+    if (!entry.matrix("halo", expression->halo, job->message_dtype, -1, out.cols, &operands->halo) ||
+        !entry.disjoint("halo", operands->halo, "y", out, false)) {
+      return false;
+    }
+    halo_rows = operands->halo.rows;
+    job->halo = MixTerm{operands->halo.data, operands->halo.stride * operands->halo.element_bytes(),
+                        operands->halo.dtype, 1, nullptr};
+  }
+  const bool may_be_same = weights == nullptr || (weights->pairwise && halo_rows == 0);
+  for (int k = 0; k < job->inner_count; k++) {
+    if (!entry.disjoint("inner", operands->inner[k], "y", out, may_be_same)) return false;
+  }
+  if (weights != nullptr) {
+    if (weights->cols != inner_rows + halo_rows) {
+      entry.fail(KITH_INVALID, "weights have %lld columns for %lld inner and %lld halo rows; let the numbers agree",
+                 static_cast<long long>(weights->cols), static_cast<long long>(inner_rows),
+                 static_cast<long long>(halo_rows));
+      return false;
+    }
+    if (!weights->scattered ? weights->rows != out.rows : weights->output_end > out.rows) {
+      entry.fail(KITH_INVALID, "weights write %lld rows and y has %lld; let the numbers agree",
+                 static_cast<long long>(!weights->scattered ? weights->rows : weights->output_end),
+                 static_cast<long long>(out.rows));
+      return false;
+    }
+  }
+  if (flags != nullptr) {
+    const int64_t most = out.rows > inner_rows ? out.rows : inner_rows;
+    if (!entry.matrix("flags", flags, KITH_I32, 1, most, &operands->flags) ||
+        !entry.disjoint("flags", operands->flags, "y", out, false)) {
+      return false;
+    }
+    for (int k = 0; k < job->inner_count + job->outer_count; k++) {
+      const bool inner = k < job->inner_count;
+      if (!entry.disjoint("flags", operands->flags, inner ? "inner" : "outer",
+                          inner ? operands->inner[k] : operands->outer[k - job->inner_count], false)) {
+        return false;
+      }
+    }
+    job->flags = reinterpret_cast<int32_t*>(operands->flags.data);
+  }
+  job->y = out.data;
+  job->y_stride = out.stride * out.element_bytes();
+  return true;
+}
+
+}  // namespace kith
