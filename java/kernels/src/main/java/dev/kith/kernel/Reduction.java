@@ -291,6 +291,10 @@ public final class Reduction {
     Window far = Access.windowOrNull(remote);
     Window result = Access.windowOrNull(out);
     Window apart = Access.windowOrNull(distances);
+    if (divisor == 0 || !Double.isFinite(divisor)) {
+      throw new IllegalArgumentException(
+          "nodes: the divisor is " + divisor + "; give a finite number other than 0");
+    }
     checkNodes(program, rows, far, result, apart);
     Window written = result == null ? apart : result;
     NativeQueue q = written.queue();
@@ -379,7 +383,8 @@ public final class Reduction {
       }
       if (p == NodeTree.ADD && depth < 2) {
         throw new IllegalArgumentException(
-            "nodes: program[%d] adds and there are only %d values".formatted(i, depth));
+            "nodes: program[%d] adds two values and there are %d; push rows before it"
+                .formatted(i, depth));
       }
       depth += p == NodeTree.ADD ? -1 : 1;
     }

@@ -227,7 +227,7 @@ class BadInputTest {
   void programsThatAreNoTree() {
     nodes("3", new int[] {0, 1, -1, 3, -1}, f32(1, 5));
     nodes("-2", new int[] {0, -2}, f32(1, 5));
-    nodes("-1", new int[] {0, -1}, f32(1, 5));
+    nodes("program[1] adds", new int[] {0, -1}, f32(1, 5));
     nodes("2 results", new int[] {0, 1}, f32(1, 5));
     nodes("0 results", new int[0], f32(1, 5));
     nodes("1 x 4", new int[] {0}, f32(1, 4));
@@ -247,7 +247,7 @@ class BadInputTest {
       refused("overlap", () -> Reduction.nodes(sum, x, 3, row));
     }
     for (double bad : new double[] {0, Double.NaN}) {
-      refused(bad == 0 ? "0" : "nan", () -> Reduction.nodes(sum, x, bad, f32(1, 5)));
+      refused("the divisor is " + bad, () -> Reduction.nodes(sum, x, bad, f32(1, 5)));
     }
   }
 
@@ -280,7 +280,7 @@ class BadInputTest {
                 false,
                 0,
                 Batch.of(c)));
-    refused("3 x 6", () -> Batch.of(c, 0, 3, 6, 6, 0));
+    refused("3 x 600", () -> Batch.of(c, 0, 3, 600, 600, 0));
     refused("at -1", () -> Batch.of(c, -1, 3, 5, 5, 0));
     refused("stride 4", () -> Batch.of(c, 0, 3, 5, 4, 0));
     refused("batch stride -15", () -> Batch.of(c, 0, 3, 5, 5, -15));
