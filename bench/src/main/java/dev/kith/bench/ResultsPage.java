@@ -2,6 +2,7 @@ package dev.kith.bench;
 
 import java.awt.Color;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
@@ -11,12 +12,12 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
+import javax.imageio.ImageIO;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.CategoryChart;
 import org.knowm.xchart.CategoryChartBuilder;
 import org.knowm.xchart.CategorySeries.CategorySeriesRenderStyle;
 import org.knowm.xchart.style.Styler.LegendPosition;
-import org.knowm.xchart.style.Styler.YAxisLabelAlignment;
 
 /** The page {@code bench/results/README.md}: the goal table of one run with its pictures. */
 final class ResultsPage {
@@ -36,16 +37,20 @@ final class ResultsPage {
     Files.createDirectories(folder);
     List<String> pictures = new ArrayList<>();
     if (results.stream().anyMatch(result -> result.twinShare() != null)) {
-      BitmapEncoder.saveBitmap(
-          shares(), folder.resolve("twin-shares").toString(), BitmapEncoder.BitmapFormat.PNG);
+      save(shares(), folder.resolve("twin-shares.png"));
       pictures.add("![Speed as a share of the twin, by row](twin-shares.png)");
     }
     if (results.stream().anyMatch(result -> !result.peers().isEmpty())) {
-      BitmapEncoder.saveBitmap(
-          peers(), folder.resolve("peers").toString(), BitmapEncoder.BitmapFormat.PNG);
+      save(peers(), folder.resolve("peers.png"));
       pictures.add("![Time of each peer over the time of Kith, by row](peers.png)");
     }
     Files.writeString(folder.resolve("README.md"), text(pictures));
+  }
+
+  private static void save(CategoryChart chart, Path file) throws IOException {
+    try (OutputStream out = Files.newOutputStream(file)) {
+      ImageIO.write(BitmapEncoder.getBufferedImage(chart), "png", out);
+    }
   }
 
   private String text(List<String> pictures) {
@@ -157,7 +162,6 @@ final class ResultsPage {
     chart.getStyler().setXAxisLabelRotation(35);
     chart.getStyler().setLegendPosition(LegendPosition.InsideNE);
     chart.getStyler().setYAxisMin(0.0);
-    chart.getStyler().setYAxisLabelAlignment(YAxisLabelAlignment.Right);
     chart.getStyler().setChartBackgroundColor(Color.WHITE);
     chart.getStyler().setPlotBorderVisible(false);
     return chart;
