@@ -1,27 +1,51 @@
 package dev.kith.device;
 
 import dev.kith.internal.Access;
+import dev.kith.internal.FallbackEvent;
+import dev.kith.internal.Library;
 import dev.kith.internal.NativeDevice;
 import dev.kith.internal.NativeDevices;
 import dev.kith.internal.NativeQueue;
 import dev.kith.internal.Window;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
- * Something that runs kernels. A device comes from a native library that is loaded at the first use
- * of this class, and lives as long as the process. Thread-safe.
+ * Something that runs kernels: the CPU, a CUDA device, or the CUDA kernels emulated on the CPU, for
+ * tests. A device comes from a native library that is loaded when it is first asked for, and lives
+ * as long as the process. Thread-safe.
  *
- * <p>The CPU library is looked for in this order: the system property {@code dev.kith.library} or
- * else the environment variable {@code KITH_LIBRARY} (nothing else is tried when one of them is
- * set); the library in the jar, extracted to {@code dev.kith.cache}, to {@code
- * ${java.io.tmpdir}/kith-USER} or to the user's cache folder, whichever first takes it and allows
- * execution. The size of its thread pool is {@code KITH_THREADS}, else the available processors.
+ * <p>Every library is looked for in this order: a system property or else an environment variable
+ * (nothing else is tried when one of them is set); the library in the jar, extracted to {@code
+ * dev.kith.cache}, to {@code ${java.io.tmpdir}/kith-USER} or to the user's cache folder, whichever
+ * first takes it and allows execution; {@code java/kernels/target/cuda} of the tree of sources that
+ * the jar or the classes lie in.
+ *
+ * <table>
+ * <caption>The libraries</caption>
+ * <tr><th>device</th><th>property</th><th>variable</th><th>in the jar</th></tr>
+ * <tr><td>cpu</td><td>{@code dev.kith.library}</td><td>{@code KITH_LIBRARY}</td><td>yes</td></tr>
+ * <tr><td>cuda:N</td><td>{@code dev.kith.cuda.library}</td><td>{@code KITH_CUDA_LIBRARY}</td>
+ * <td>where it was built in</td></tr>
+ * <tr><td>emulated</td><td>{@code dev.kith.emulated.library}</td>
+ * <td>{@code KITH_EMULATED_LIBRARY}</td><td>never</td></tr>
+ * </table>
+ *
+ * <p>The size of the CPU's thread pool is {@code KITH_THREADS}, else the available processors.
  */
 public final class Device {
   private static final System.Logger LOG = System.getLogger("dev.kith.device");
   private static final List<String> NAMES = List.of("cpu", "cuda", "cuda:N", "emulated");
+  private static final Pattern CUDA = Pattern.compile("cuda(?::(\\d{1,9}))?");
+
+  /** What was looked for, once each. */
+  private static final Map<Library, Found> FOUND = new ConcurrentHashMap<>();
 
   static {
     Access.install(new Behind());
@@ -33,30 +57,72 @@ public final class Device {
     this.device = device;
   }
 
-  /** What was found, once. */
+  /** A library and its devices, which are opened when they are asked for. */
   private static final class Found {
-    static final NativeDevices LIBRARY = NativeDevices.load();
-    static final List<Device> DEVICES = LIBRARY.devices().stream().map(Device::new).toList();
+    private final NativeDevices library;
+    private final Map<Integer, Device> open = new ConcurrentHashMap<>();
 
-    private Found() {}
+    Found(Library kind) {
+      library = NativeDevices.load(kind);
+    }
+
+    static Found of(Library kind) {
+      return FOUND.computeIfAbsent(kind, Found::new);
+    }
+
+    Device device(int ordinal) {
+      return open.computeIfAbsent(ordinal, i -> new Device(library.open(i)));
+    }
+
+    /** Those that open; some GPU may be too old. */
+    List<Device> usable() {
+      List<Device> devices = new ArrayList<>();
+      for (int i = 0; i < library.count(); i++) {
+        try {
+          devices.add(device(i));
+        } catch (UnsupportedOperationException e) {
+          LOG.log(System.Logger.Level.DEBUG, e.getMessage());
+        }
+      }
+      return devices;
+    }
   }
 
   /**
-   * The devices that can be used.
+   * The devices that can be used: the CPU first, then those of CUDA. The emulated one is for tests,
+   * and is had by name only.
    *
    * @return an immutable list, empty where no library loads; never throws
    */
   public static List<Device> available() {
-    return Found.DEVICES;
+    List<Device> devices = new ArrayList<>(Found.of(Library.CPU).usable());
+    devices.addAll(Found.of(Library.CUDA).usable());
+    return List.copyOf(devices);
   }
 
   /**
-   * Why there is no device.
+   * Why there is no CPU device, and so in practice none at all.
    *
    * @return one sentence with every attempt and the remedy, or {@code ""} when there is one
    */
   public static String unavailableReason() {
-    return Found.LIBRARY.reason();
+    return unavailableReason("cpu");
+  }
+
+  /**
+   * Why a device cannot be used.
+   *
+   * @param name as for {@link #named}
+   * @return one sentence with every attempt and the remedy, or {@code ""} when it can be used
+   * @throws IllegalArgumentException if no device has such a name; lists the known ones
+   */
+  public static String unavailableReason(String name) {
+    try {
+      Objects.requireNonNull(named(name));
+      return "";
+    } catch (UnsupportedOperationException e) {
+      return e.getMessage();
+    }
   }
 
   /**
@@ -66,41 +132,89 @@ public final class Device {
    * @throws UnsupportedOperationException with every reason, when its library is missing
    */
   public static Device cpu() {
-    if (Found.DEVICES.isEmpty()) {
-      throw new UnsupportedOperationException("device cpu: " + unavailableReason());
-    }
-    return Found.DEVICES.getFirst();
+    return Found.of(Library.CPU).device(0);
   }
 
   /**
-   * The fastest device there is: in this version the CPU, and one line in the log of {@code
-   * dev.kith.device} says why. The environment variable {@code KITH_REQUIRE} ({@code cpu} or {@code
-   * cuda}) makes it an error to fall back to anything else.
+   * The device that the user chose, else the fastest there is: the first CUDA device that can be
+   * used, else the CPU. One line in the log of {@code dev.kith.device} says which and why; a flight
+   * recording has an event {@code dev.kith.Fallback} when CUDA was not taken. The property {@code
+   * dev.kith.device}, else the environment variable {@code KITH_DEVICE}, chooses by name. The
+   * environment variable {@code KITH_REQUIRE} ({@code cpu} or {@code cuda}) makes it an error to
+   * take anything else.
    *
    * @return the device
-   * @throws UnsupportedOperationException if there is none, or not the one required
-   * @throws IllegalArgumentException if {@code KITH_REQUIRE} has another value
+   * @throws UnsupportedOperationException if there is none, not the one chosen, or not the one
+   *     required
+   * @throws IllegalArgumentException if one of the settings has a value that means nothing
    */
   public static Device best() {
     String required = Optional.ofNullable(System.getenv("KITH_REQUIRE")).orElse("");
-    return switch (required) {
-      case "cuda" -> named("cuda");
-      case "cpu" -> cpu();
-      case "" -> {
-        Device device = cpu();
-        LOG.log(System.Logger.Level.INFO, "using device cpu: {0}", absent("cuda"));
-        yield device;
+    if (!List.of("", "cpu", "cuda").contains(required)) {
+      throw new IllegalArgumentException(
+          "KITH_REQUIRE is \"" + required + "\"; it can be \"cpu\" or \"cuda\"");
+    }
+    Optional<Chosen> chosen = Chosen.find();
+    if (chosen.isPresent()) {
+      return chosen.get().device(required);
+    }
+    if (required.equals("cpu")) {
+      return cpu();
+    }
+    String why;
+    try {
+      Device device = named("cuda");
+      LOG.log(System.Logger.Level.INFO, "using device {0}, {1}", device, device.libraryPath());
+      return device;
+    } catch (UnsupportedOperationException e) {
+      if (required.equals("cuda")) {
+        throw new UnsupportedOperationException("KITH_REQUIRE is \"cuda\": " + e.getMessage(), e);
       }
-      default ->
-          throw new IllegalArgumentException(
-              "KITH_REQUIRE is \"" + required + "\"; it can be \"cpu\" or \"cuda\"");
-    };
+      why = e.getMessage();
+    }
+    Device device = cpu();
+    FallbackEvent.commit("cuda", device.name(), why);
+    LOG.log(System.Logger.Level.INFO, "using device {0}; {1}", device.name(), why);
+    return device;
+  }
+
+  /**
+   * What a setting chose.
+   *
+   * @param source the setting
+   * @param name its value
+   */
+  private record Chosen(String source, String name) {
+    static Optional<Chosen> find() {
+      String property = Optional.ofNullable(System.getProperty("dev.kith.device")).orElse("");
+      String variable = Optional.ofNullable(System.getenv("KITH_DEVICE")).orElse("");
+      if (!property.isEmpty()) {
+        return Optional.of(new Chosen("the property dev.kith.device", property));
+      }
+      return Optional.of(new Chosen("KITH_DEVICE", variable)).filter(c -> !c.name().isEmpty());
+    }
+
+    Device device(String required) {
+      try {
+        Device device = named(name);
+        if (!required.isEmpty() && !device.backend().equals(required)) {
+          throw new UnsupportedOperationException(
+              "KITH_REQUIRE is \"%s\" and %s chooses %s; change one of the two"
+                  .formatted(required, source, name));
+        }
+        LOG.log(System.Logger.Level.INFO, "using device {0}, chosen by {1}", device, source);
+        return device;
+      } catch (IllegalArgumentException e) {
+        throw new IllegalArgumentException(source + ": " + e.getMessage(), e);
+      }
+    }
   }
 
   /**
    * Finds a device.
    *
-   * @param name {@code "cpu"}, {@code "cuda"}, {@code "cuda:1"}, {@code "emulated"}
+   * @param name {@code "cpu"}; {@code "cuda"}, the first that can be used; {@code "cuda:1"}, the
+   *     one of that number as {@code CUDA_VISIBLE_DEVICES} leaves them; {@code "emulated"}
    * @return the device
    * @throws IllegalArgumentException if no device has such a name; lists the known ones
    * @throws UnsupportedOperationException if the device is not there; says why
@@ -110,17 +224,21 @@ public final class Device {
     if (name.equals("cpu")) {
       return cpu();
     }
-    if (name.equals("emulated") || name.matches("cuda(:\\d+)?")) {
-      throw new UnsupportedOperationException("device " + name + ": " + absent(name));
+    if (name.equals("emulated")) {
+      return Found.of(Library.EMULATED).device(0);
     }
-    throw new IllegalArgumentException(
-        "no device is called \"" + name + "\"; names are " + String.join(", ", NAMES));
-  }
-
-  private static String absent(String name) {
-    return "this version of Kith has no "
-        + (name.equals("emulated") ? "emulated CUDA" : "CUDA")
-        + " library";
+    Matcher cuda = CUDA.matcher(name);
+    if (!cuda.matches()) {
+      throw new IllegalArgumentException(
+          "no device is called \"" + name + "\"; names are " + String.join(", ", NAMES));
+    }
+    Found found = Found.of(Library.CUDA);
+    if (cuda.group(1) != null) {
+      return found.device(Integer.parseInt(cuda.group(1)));
+    }
+    List<Device> usable = found.usable();
+    // Where none is usable the first one says why.
+    return usable.isEmpty() ? found.device(0) : usable.getFirst();
   }
 
   /**

@@ -19,10 +19,10 @@ import java.util.Set;
  * Immutable and thread-safe.
  */
 final class BundledLibrary {
-  private static final String FILE = "libkith.so";
   private static final Set<PosixFilePermission> OWNER_ONLY =
       PosixFilePermissions.fromString("rwx------");
 
+  private final String name;
   private final String version;
   private final byte[] content;
   private final String checksum;
@@ -30,12 +30,14 @@ final class BundledLibrary {
   /**
    * A library.
    *
+   * @param name its file name
    * @param version of the jar
    * @param content the file
    * @param checksum its SHA-256 in hexadecimal, as the build noted it
    * @throws IOException if the two do not agree
    */
-  BundledLibrary(String version, byte[] content, String checksum) throws IOException {
+  BundledLibrary(String name, String version, byte[] content, String checksum) throws IOException {
+    this.name = name;
     this.version = version;
     this.content = content;
     this.checksum = checksum;
@@ -55,12 +57,12 @@ final class BundledLibrary {
     makePrivate(root.toAbsolutePath());
     Path folder = root.toAbsolutePath().resolve(version + "-" + checksum.substring(0, 16));
     makePrivate(folder);
-    Path file = folder.resolve(FILE);
+    Path file = folder.resolve(name);
     if (Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)
         && sha256(Files.readAllBytes(file)).equals(checksum)) {
       return file;
     }
-    Path aside = Files.createTempFile(folder, FILE, ".part");
+    Path aside = Files.createTempFile(folder, name, ".part");
     try {
       Files.write(aside, content);
       Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);

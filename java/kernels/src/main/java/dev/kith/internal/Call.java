@@ -65,14 +65,20 @@ public final class Call implements AutoCloseable {
 
   private RuntimeException failure(String operation, int status) {
     call.set(ValueLayout.JAVA_LONG, CURSOR, 0);
-    // The library names its own function; users know the operation.
-    String text = error.getString(0).replaceFirst("^kith_\\w+: ", "");
-    error.set(ValueLayout.JAVA_BYTE, 0, (byte) 0);
+    String text = text();
     return switch (status) {
       case Abi.INVALID -> new IllegalArgumentException(operation + ": " + text);
       case Abi.UNSUPPORTED -> new UnsupportedOperationException(operation + ": " + text);
       default -> new KithException(operation, Abi.statusName(status), text);
     };
+  }
+
+  /** What the library said about the last failure; once. */
+  String text() {
+    // The library names its own function; users know the operation.
+    String text = error.getString(0).replaceFirst("^kith_\\w+: ", "");
+    error.set(ValueLayout.JAVA_BYTE, 0, (byte) 0);
+    return text;
   }
 
   @Override

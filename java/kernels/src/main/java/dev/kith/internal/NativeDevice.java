@@ -30,6 +30,7 @@ public final class NativeDevice {
    * @param ordinal its number in the library
    * @param threads the size of its pool; 0 lets the library choose
    * @param checked whether to note where windows are opened
+   * @throws UnsupportedOperationException with the library's reason, if it cannot be opened
    */
   NativeDevice(Abi abi, String name, int ordinal, int threads, boolean checked) {
     this.abi = abi;
@@ -43,7 +44,10 @@ public final class NativeDevice {
         // Open already, for another class loader, with a pool of another size: that size stands.
         status = abi.deviceOpen(ordinal, 0, out, call.segment());
       }
-      call.check("open device " + name, status);
+      if (status != Abi.OK) {
+        throw new UnsupportedOperationException(
+            "device " + name + ": " + NativeDevices.at(call.text(), abi));
+      }
       handle = out.get(ValueLayout.ADDRESS, 0);
     }
   }

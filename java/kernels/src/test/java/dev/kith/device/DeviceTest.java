@@ -5,11 +5,19 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kith.internal.ChildJvm;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import jdk.jfr.consumer.RecordedEvent;
+import jdk.jfr.consumer.RecordingFile;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class DeviceTest {
+  @TempDir Path folder;
+
   private static final List<String> ALLOWED = List.of("--enable-native-access=ALL-UNNAMED");
 
   /** Says what a fresh JVM finds. */
@@ -46,7 +54,7 @@ class DeviceTest {
   void theCpuDescribesItself() {
     Device cpu = Device.cpu();
     assertEquals("", Device.unavailableReason());
-    assertEquals(List.of(cpu), Device.available());
+    assertEquals(cpu, Device.available().getFirst());
     assertEquals(cpu, Device.named("cpu"));
     assertEquals("cpu", cpu.name());
     assertEquals("cpu", cpu.backend());
@@ -62,10 +70,8 @@ class DeviceTest {
     IllegalArgumentException unknown =
         assertThrows(IllegalArgumentException.class, () -> Device.named("tpu"));
     contains(unknown.getMessage(), "\"tpu\"", "cpu", "cuda", "emulated");
-    for (String name : List.of("cuda", "cuda:1", "emulated")) {
-      UnsupportedOperationException absent =
-          assertThrows(UnsupportedOperationException.class, () -> Device.named(name));
-      contains(absent.getMessage(), "device " + name, "this version of Kith has no");
+    for (String name : List.of("cuda:", "cuda:x", "cuda:-1", "CPU", "cuda:12345678901")) {
+      assertThrows(IllegalArgumentException.class, () -> Device.unavailableReason(name));
     }
   }
 
@@ -122,7 +128,7 @@ class DeviceTest {
     contains(
         ChildJvm.run(Main.class, List.of("--illegal-native-access=deny"), Map.of()),
         "available 0",
-        "reason the JVM denies native access: start it with --enable-native-access=ALL-UNNAMED",
+        "reason device cpu: the JVM denies native access: start it with --enable-native-access=ALL-UNNAMED",
         "UnsupportedOperationException: device cpu: the JVM denies");
   }
 
@@ -131,7 +137,7 @@ class DeviceTest {
     contains(
         ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_LIBRARY", "/nowhere/libkith.so")),
         "available 0",
-        "reason the environment variable KITH_LIBRARY names /nowhere/libkith.so");
+        "reason device cpu: the environment variable KITH_LIBRARY names /nowhere/libkith.so");
   }
 
   @Test
@@ -139,27 +145,112 @@ class DeviceTest {
     contains(
         ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_MAX_ISA", "mmx")),
         "available 0",
-        "cannot open its device",
-        "mmx");
+        "reason device cpu: ",
+        "mmx",
+        "(library /");
+  }
+
+  /** What a fresh JVM says with a CUDA library, or a setting, that this machine need not have. */
+  private static String fresh(Map<String, String> environment, String... options) throws Exception {
+    List<String> all = new ArrayList<>(ALLOWED);
+    all.addAll(List.of(options));
+    return ChildJvm.run(Main.class, all, environment);
+  }
+
+  private static Map<String, String> with(Path library, String... more) {
+    Map<String, String> environment = new HashMap<>();
+    environment.put("KITH_CUDA_LIBRARY", library.toString());
+    for (int i = 0; i < more.length; i += 2) {
+      environment.put(more[i], more[i + 1]);
+    }
+    return environment;
+  }
+
+  @Test
+  void withoutCudaTheBestDeviceIsTheCpuAndOneLineSaysWhy() throws Exception {
+    Path library = StandIn.failing(folder, "the driver is too old: 450 found, 525 needed");
+    contains(
+        fresh(with(library)),
+        "available 1",
+        "reason \n",
+        "using device cpu; device cuda:0: the driver is too old: 450 found, 525 needed (library "
+            + library,
+        "best cpu");
+    contains(
+        fresh(with(folder.resolve("none.so"))),
+        "using device cpu; device cuda:0: the environment variable KITH_CUDA_LIBRARY names",
+        "best cpu");
   }
 
   @Test
   void whatIsRequiredIsNotReplaced() throws Exception {
-    contains(ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_REQUIRE", "cpu")), "best cpu");
+    Path library = StandIn.failing(folder, "no driver");
+    contains(fresh(with(library, "KITH_REQUIRE", "cpu")), "best cpu");
     contains(
-        ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_REQUIRE", "cuda")),
+        fresh(with(library, "KITH_REQUIRE", "cuda")),
         "available 1",
-        "UnsupportedOperationException: device cuda: this version of Kith has no CUDA library");
+        "UnsupportedOperationException: KITH_REQUIRE is \"cuda\": device cuda:0: no driver");
     contains(
-        ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_REQUIRE", "gpu")),
+        fresh(with(library, "KITH_REQUIRE", "gpu")),
         "IllegalArgumentException: KITH_REQUIRE is \"gpu\"");
+    contains(
+        fresh(with(library, "KITH_REQUIRE", "cuda", "KITH_DEVICE", "cpu")),
+        "KITH_REQUIRE is \"cuda\" and KITH_DEVICE chooses cpu; change one of the two");
   }
 
   @Test
-  void bestSaysWhyItIsTheCpu() throws Exception {
+  void theFirstCudaDeviceThatOpensIsTheBest() throws Exception {
+    Path library = StandIn.devices(folder, 3, 0);
     contains(
-        ChildJvm.run(Main.class, ALLOWED, Map.of()),
-        "using device cpu: this version of Kith has no CUDA library",
+        fresh(with(library, "KITH_REQUIRE", "cuda")),
+        "available 3",
+        "using device Device[cuda:1, ",
+        library.toString(),
+        "best cuda:1");
+    contains(fresh(with(library, "KITH_DEVICE", "cuda")), "chosen by KITH_DEVICE", "best cuda:1");
+  }
+
+  @Test
+  void aSettingChoosesTheDevice() throws Exception {
+    Path library = StandIn.devices(folder, 3, 0);
+    contains(
+        fresh(with(library, "KITH_DEVICE", "cpu"), "-Ddev.kith.device=cuda:2"),
+        "chosen by the property dev.kith.device",
+        "best cuda:2");
+    contains(
+        fresh(with(library), "-Ddev.kith.device=cuda:0"),
+        "UnsupportedOperationException: device cuda:0: device 0 is of sm_70; Kith needs sm_75");
+    contains(
+        fresh(with(library, "KITH_DEVICE", "cuda:3")),
+        "UnsupportedOperationException: device cuda:3: there is no device 3");
+    contains(
+        fresh(with(library, "KITH_DEVICE", "gpu")),
+        "IllegalArgumentException: KITH_DEVICE: no device is called \"gpu\"");
+  }
+
+  @Test
+  void aMachineOfOldDevicesSaysSo() throws Exception {
+    contains(
+        fresh(with(StandIn.devices(folder, 1, 0))),
+        "available 1",
+        "using device cpu; device cuda:0: device 0 is of sm_70",
         "best cpu");
+  }
+
+  @Test
+  void aFlightRecordingShowsTheFallback() throws Exception {
+    Path library = StandIn.failing(folder, "no driver");
+    Path recording = folder.resolve("fallback.jfr");
+    contains(
+        fresh(with(library), "-XX:StartFlightRecording=filename=" + recording + ",settings=none"),
+        "best cpu");
+    List<RecordedEvent> events =
+        RecordingFile.readAllEvents(recording).stream()
+            .filter(event -> event.getEventType().getName().equals("dev.kith.Fallback"))
+            .toList();
+    assertEquals(1, events.size());
+    assertEquals("cuda", events.getFirst().getString("wanted"));
+    assertEquals("cpu", events.getFirst().getString("taken"));
+    contains(events.getFirst().getString("reason"), "no driver");
   }
 }

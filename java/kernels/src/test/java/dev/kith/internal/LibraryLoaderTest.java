@@ -12,6 +12,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -33,7 +34,11 @@ class LibraryLoaderTest {
   }
 
   private Abi load() {
-    return new LibraryLoader(properties::get, environment::get).load();
+    return load(Library.CPU);
+  }
+
+  private Abi load(Library library) {
+    return new LibraryLoader(library, properties::get, environment::get).load();
   }
 
   private String failure() {
@@ -273,9 +278,58 @@ class LibraryLoaderTest {
   }
 
   @Test
+  void everyLibraryHasSettingsOfItsOwn() {
+    String cpu = load().path();
+    for (Library other : List.of(Library.CUDA, Library.EMULATED)) {
+      properties.put("dev.kith." + other.backend() + ".library", cpu);
+      String text =
+          assertThrows(UnsatisfiedLinkError.class, () -> load(other), other.backend()).getMessage();
+      contains(
+          text,
+          "the property dev.kith." + other.backend() + ".library names " + cpu,
+          "is the library of device cpu, not of " + other.backend());
+      properties.remove("dev.kith." + other.backend() + ".library");
+    }
+    environment.put("KITH_CUDA_LIBRARY", "/nowhere/c.so");
+    environment.put("KITH_EMULATED_LIBRARY", "/nowhere/e.so");
+    for (Library other : List.of(Library.CUDA, Library.EMULATED)) {
+      contains(
+          assertThrows(UnsatisfiedLinkError.class, () -> load(other)).getMessage(),
+          "the environment variable KITH_" + other.name() + "_LIBRARY names /nowhere/");
+    }
+    assertEquals(cpu, load().path());
+  }
+
+  @Test
+  void aTreeOfSourcesIsSearchedFromItsRoot() throws IOException {
+    Path inside = Files.createDirectories(folder.resolve("a/java/lab/target/lib"));
+    assertEquals(Optional.empty(), LibraryLoader.built(inside, "libkith_cuda.so"));
+    Files.createDirectories(folder.resolve("a/native/include"));
+    Files.writeString(folder.resolve("a/native/include/kith.h"), "");
+    assertEquals(Optional.empty(), LibraryLoader.built(inside, "libkith_cuda.so"));
+    Path built = Files.createDirectories(folder.resolve("a/java/kernels/target/cuda"));
+    Path library = Files.writeString(built.resolve("libkith_cuda.so"), "");
+    assertEquals(Optional.of(library), LibraryLoader.built(inside, "libkith_cuda.so"));
+    assertEquals(Optional.of(library), LibraryLoader.built(library, "libkith_cuda.so"));
+    assertEquals(Optional.empty(), LibraryLoader.built(inside, "libkith_cuda_emulated.so"));
+  }
+
+  @Test
+  void theRemedyOfEveryLibraryNamesItsBuildAndSettings() {
+    contains(
+        Library.EMULATED.remedy(),
+        "cmake -S cuda -B java/kernels/target/cuda -DKITH_CUDA_EMULATED_ONLY=ON",
+        "-Ddev.kith.emulated.library=PATH",
+        "KITH_EMULATED_LIBRARY=PATH");
+    contains(Library.CUDA.remedy(), "cmake -S cuda", "KITH_CUDA_LIBRARY=PATH");
+  }
+
+  @Test
   void aDamagedJarIsNoticed() {
     IOException error =
-        assertThrows(IOException.class, () -> new BundledLibrary("1.0", new byte[] {1, 2}, "00ff"));
+        assertThrows(
+            IOException.class,
+            () -> new BundledLibrary("libkith.so", "1.0", new byte[] {1, 2}, "00ff"));
     contains(error.getMessage(), "damaged");
   }
 }
