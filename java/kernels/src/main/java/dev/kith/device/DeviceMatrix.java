@@ -82,9 +82,12 @@ public final class DeviceMatrix implements AutoCloseable {
   /**
    * Wraps memory that belongs to someone else. The segment stays reachable while the matrix or
    * queued work needs it; a segment whose arena is closed by hand must not be closed before that.
+   * What is wrapped must be memory that the device can address: native memory of the host on the
+   * CPU, and on CUDA a device address, for example {@code
+   * MemorySegment.ofAddress(pointer).reinterpret(bytes)}.
    *
    * @param queue orders the work on the matrix
-   * @param foreign native memory, aligned to the size of an element
+   * @param foreign native memory of the device, aligned to the size of an element
    * @param rows at least 0
    * @param cols at least 0
    * @param stride elements from one row to the next, at least {@code cols}
@@ -411,6 +414,18 @@ public final class DeviceMatrix implements AutoCloseable {
     } finally {
       behind.end(mark);
     }
+  }
+
+  /**
+   * Where element (0, 0) lies on the device, for other libraries that work there. Order their work
+   * with this one's by {@link Queue#sync} or events. The address is good until the matrix is
+   * closed.
+   *
+   * @return the address; on the CPU that of the host
+   * @throws IllegalStateException if the matrix is closed
+   */
+  public long address() {
+    return window.address();
   }
 
   /**

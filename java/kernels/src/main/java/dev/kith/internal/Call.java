@@ -59,13 +59,30 @@ public final class Call implements AutoCloseable {
    */
   public void check(String operation, int status) {
     if (status != Abi.OK) {
-      throw failure(operation, status);
+      throw failure(operation, status, text());
     }
   }
 
-  private RuntimeException failure(String operation, int status) {
+  /**
+   * The same for a wait, which also tells of work that was called earlier.
+   *
+   * @param operation the operation that waited
+   * @param status what it returned
+   */
+  void checkWait(String operation, int status) {
+    if (status != Abi.OK) {
+      // Here the function that failed is news, unless it is the wait itself.
+      throw failure(
+          operation,
+          status,
+          take()
+              .replaceFirst("^kith_queue_sync: ", "")
+              .replaceFirst("^kith_(\\w+): ", "an earlier $1: "));
+    }
+  }
+
+  private RuntimeException failure(String operation, int status, String text) {
     call.set(ValueLayout.JAVA_LONG, CURSOR, 0);
-    String text = text();
     return switch (status) {
       case Abi.INVALID -> new IllegalArgumentException(operation + ": " + text);
       case Abi.UNSUPPORTED -> new UnsupportedOperationException(operation + ": " + text);
@@ -76,7 +93,11 @@ public final class Call implements AutoCloseable {
   /** What the library said about the last failure; once. */
   String text() {
     // The library names its own function; users know the operation.
-    String text = error.getString(0).replaceFirst("^kith_\\w+: ", "");
+    return take().replaceFirst("^kith_\\w+: ", "");
+  }
+
+  private String take() {
+    String text = error.getString(0);
     error.set(ValueLayout.JAVA_BYTE, 0, (byte) 0);
     return text;
   }

@@ -232,7 +232,7 @@ public final class NativeQueue {
       long left = nanos - (System.nanoTime() - start);
       int status = abi.queueSync(handle, Math.clamp(left, 0, WAIT_NANOS), call.segment());
       if (status != Abi.TIMEOUT) {
-        check(status);
+        call.checkWait(operation, status);
         retained.clear();
         return true;
       }

@@ -198,7 +198,6 @@ public final class Transfer {
     try {
       queue.use(window);
       move(queue, window.descriptor(), host, stride, up);
-      queue.await();
     } finally {
       Reference.reachabilityFence(host);
       queue.end(mark);
@@ -269,12 +268,12 @@ public final class Transfer {
       stage.move(queue.staging());
     }
     move(queue, queue.part(), queue.staging(), width, up);
-    queue.await();
     if (!up) {
       stage.move(queue.staging());
     }
   }
 
+  /** Waits in every case: what was queued before a failure may still be at the host's memory. */
   private static void move(
       NativeQueue queue, MemorySegment part, MemorySegment host, long stride, boolean up) {
     int status;
@@ -284,6 +283,16 @@ public final class Transfer {
               ? queue.abi().upload(queue.handle(), host, stride, part, queue.call())
               : queue.abi().download(queue.handle(), part, host, stride, queue.call());
     } while (status == Abi.AGAIN);
-    queue.check(status);
+    try {
+      queue.check(status);
+    } catch (RuntimeException e) {
+      try {
+        queue.await();
+      } catch (RuntimeException second) {
+        e.addSuppressed(second);
+      }
+      throw e;
+    }
+    queue.await();
   }
 }

@@ -254,6 +254,21 @@ public final class Window extends Lease {
   }
 
   /**
+   * Where element (0, 0) lies on the device.
+   *
+   * @return its address
+   * @throws IllegalStateException if the window is closed
+   */
+  public long address() {
+    acquire("address");
+    try {
+      return start();
+    } finally {
+      release();
+    }
+  }
+
+  /**
    * The host's view of the window, the same object at every call. It dies when the window closes.
    *
    * @return the bytes from the first to the last element

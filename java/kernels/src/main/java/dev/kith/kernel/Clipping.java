@@ -2,6 +2,7 @@ package dev.kith.kernel;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Queue;
 import dev.kith.internal.Access;
 import dev.kith.internal.Window;
 import java.util.ArrayList;
@@ -52,10 +53,16 @@ final class Clipping {
     return Optional.empty();
   }
 
-  /** Measures g and returns a factor for each row and section. Waits. */
-  Window scales(DeviceMatrix g) {
-    Reduction.segments(Reduction.Kind.SQUARES, g, bounds, squares);
-    double[] measured = squares.toDoubles();
+  /**
+   * Measures g and returns a factor for each row and section. Waits for the queue that the step
+   * runs on: the gradient is made there, and the factors of the last step are read there.
+   */
+  Window scales(DeviceMatrix g, Queue queue) {
+    double[] measured;
+    try (DeviceMatrix out = squares.on(queue)) {
+      Reduction.segments(Reduction.Kind.SQUARES, g, bounds, out);
+      measured = out.toDoubles();
+    }
     int measures = bounds.length - 1;
     double[] factors = new double[Math.toIntExact(scales.rows() * sections)];
     for (int i = 0; i < factors.length; i++) {

@@ -42,7 +42,8 @@ public final class Memory {
    * Picks rows: to(r, :) = from(index(0, r), :).
    *
    * @param from any dtype
-   * @param index I32, 1 x rows of {@code to}; numbers of rows of {@code from}, repetitions allowed
+   * @param index I32, 1 x rows of {@code to}; numbers of rows of {@code from}, repetitions allowed;
+   *     a number that names no row is reported at once on the CPU and by the next wait elsewhere
    * @param to the dtype and columns of {@code from}
    */
   public static void gatherRows(DeviceMatrix from, DeviceMatrix index, DeviceMatrix to) {

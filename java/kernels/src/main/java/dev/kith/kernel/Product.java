@@ -6,7 +6,6 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.internal.Abi;
 import dev.kith.internal.Access;
 import dev.kith.internal.Call;
-import dev.kith.internal.NativeDevice;
 import dev.kith.internal.NativeQueue;
 import dev.kith.internal.Window;
 import java.lang.foreign.Arena;
@@ -17,9 +16,9 @@ import java.util.Optional;
 /**
  * The family {@code product}: dense products and the passes of simple models, on F32 or F64, over a
  * batch of nodes. A product uses an OpenBLAS-compatible library where one was named, with one
- * thread and nodes in parallel, and a plain blocked kernel otherwise. Bits do not depend on the
- * number of threads; those of products are not promised across CPU models and BLAS builds, those of
- * the other passes are.
+ * thread and nodes in parallel, on CUDA cuBLAS where it is found, and a plain blocked kernel
+ * otherwise. Bits do not depend on the number of threads; those of products are not promised across
+ * CPU models and BLAS builds, those of the other passes are.
  *
  * <p>Thread-safe; each operation runs on the queue of the base of its first output.
  *
@@ -33,18 +32,29 @@ public final class Product {
   private Product() {}
 
   /**
-   * Names the BLAS of the CPU library for all products of the process.
+   * Names the BLAS of the CPU library for all products of the process on the CPU.
    *
    * @param path a library with {@code cblas_sgemm} and {@code cblas_dgemm}; {@code ""} goes back to
    *     the plain kernel
    * @return false if there is no such library at the path; products go on as before
    */
   public static boolean useBlas(String path) {
-    NativeDevice device = Access.device(Device.cpu());
+    return useBlas(Device.cpu(), path);
+  }
+
+  /**
+   * Names the BLAS of a device's library for all products of the process on its devices.
+   *
+   * @param device a device of the library
+   * @param path on the CPU a library with {@code cblas_sgemm} and {@code cblas_dgemm}, on CUDA a
+   *     cuBLAS; {@code ""} goes back to the plain kernel
+   * @return false if there is no such library at the path; products go on as before
+   */
+  public static boolean useBlas(Device device, String path) {
     try (Call call = new Call();
         Arena arena = Arena.ofConfined()) {
       MemorySegment name = path.isEmpty() ? MemorySegment.NULL : arena.allocateFrom(path);
-      int status = device.abi().productUseBlas(name, call.segment());
+      int status = Access.device(device).abi().productUseBlas(name, call.segment());
       if (status == Abi.NOT_FOUND) {
         return false;
       }
@@ -54,16 +64,26 @@ public final class Product {
   }
 
   /**
-   * The BLAS in use.
+   * The BLAS in use on the CPU.
    *
    * @return its path; {@code ""} when the plain kernel answers
    */
   public static String blas() {
-    NativeDevice device = Access.device(Device.cpu());
+    return blas(Device.cpu());
+  }
+
+  /**
+   * The BLAS in use on a device.
+   *
+   * @param device the device
+   * @return its path; {@code ""} when the plain kernel answers
+   */
+  public static String blas(Device device) {
     try (Call call = new Call();
         Arena arena = Arena.ofConfined()) {
       MemorySegment path = arena.allocate(PATH_CAPACITY);
-      call.check("blas", device.abi().productBlas(path, PATH_CAPACITY, call.segment()));
+      call.check(
+          "blas", Access.device(device).abi().productBlas(path, PATH_CAPACITY, call.segment()));
       return path.getString(0);
     }
   }

@@ -17,7 +17,7 @@ import java.util.Optional;
 /**
  * The family {@code step}: a {@link StepRule} with its state for one matrix of parameters, a model
  * per row. Every element is read and written once per step. Used by one thread at a time; runs on
- * the queue of the parameters.
+ * the queue of the parameters that {@link #apply} gets.
  */
 public final class Step implements AutoCloseable {
   private static final long STEP_SIZE = Abi.offset(Abi.STEP, "step_size");
@@ -70,6 +70,8 @@ public final class Step implements AutoCloseable {
       }
       state = List.copyOf(made);
       clipping = Clipping.of(options, parameters, sections);
+      // Steps may run on another queue than the one that zeroes the state.
+      parameters.queue().sync();
     } catch (RuntimeException | Error e) {
       closeAll(made, e);
       throw e;
@@ -125,7 +127,7 @@ public final class Step implements AutoCloseable {
     Window parametersWindow = Access.window(x);
     Window gradient = Access.window(g);
     checkOperands(parametersWindow, gradient);
-    Window scale = clipping.isPresent() ? clipping.get().scales(g) : null;
+    Window scale = clipping.isPresent() ? clipping.get().scales(g, x.queue()) : null;
     NativeQueue q = parametersWindow.queue();
     int mark = q.begin("step");
     try {

@@ -320,4 +320,15 @@ class DeviceMatrixTest {
       }
     }
   }
+
+  @Test
+  void theAddressIsThatOfTheFirstElement() {
+    DeviceMatrix matrix = DeviceMatrix.allocate(queue, 4, 6, DType.F64);
+    try (DeviceMatrix view = matrix.rows(1, 3).columns(2, 5)) {
+      assertEquals(matrix.segment().address(), matrix.address());
+      assertEquals(matrix.address() + 8 * (matrix.stride() + 2), view.address());
+    }
+    matrix.close();
+    assertThrows(IllegalStateException.class, matrix::address);
+  }
 }

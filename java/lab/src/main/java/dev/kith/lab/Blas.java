@@ -1,5 +1,6 @@
 package dev.kith.lab;
 
+import dev.kith.device.Device;
 import dev.kith.kernel.Product;
 import java.io.IOException;
 import java.io.InputStream;
@@ -34,7 +35,25 @@ public final class Blas {
   private Blas() {}
 
   /**
-   * Makes products use OpenBLAS if that is possible. The kernel library must be there.
+   * Makes products on a device use a BLAS if that is possible: OpenBLAS on the CPU; the CUDA
+   * library looks for cuBLAS itself.
+   *
+   * @return why the plain kernel answers; empty when a BLAS does
+   */
+  public static Optional<String> enable(Device device) {
+    return switch (device.backend()) {
+      case "cpu" -> enable();
+      case "cuda" ->
+          Product.blas(device).isEmpty()
+              ? Optional.of(
+                  "neither libcublas.so.13 nor libcublas.so.12 loads; install cuBLAS, or set LD_LIBRARY_PATH to its folder")
+              : Optional.empty();
+      default -> Optional.of("products are emulated by the plain kernel");
+    };
+  }
+
+  /**
+   * Makes products on the CPU use OpenBLAS if that is possible. The kernel library must be there.
    *
    * @return why the plain kernel answers; empty when OpenBLAS does
    */

@@ -2,6 +2,7 @@ package dev.kith.lab;
 
 import dev.kith.device.Device;
 import dev.kith.kernel.Product;
+import dev.kith.lab.report.Sizes;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -35,8 +36,9 @@ final class DoctorCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     List<Device> devices = Device.available();
-    Optional<Device> cpu = devices.stream().findFirst();
-    String blas = cpu.isEmpty() ? "" : blas();
+    Optional<Device> cpu = devices.stream().filter(d -> d.backend().equals("cpu")).findFirst();
+    Optional<Device> cuda = devices.stream().filter(d -> d.backend().equals("cuda")).findFirst();
+    String blas = cpu.isEmpty() ? "" : blas(cpu.get(), "OpenBLAS");
     List<Map<String, Object>> found = new ArrayList<>();
     for (Device device : devices) {
       Map<String, Object> facts = new LinkedHashMap<>();
@@ -45,6 +47,7 @@ final class DoctorCommand implements Callable<Integer> {
       facts.put("backend", device.backend());
       facts.put("tier", device.tier());
       facts.put("threads", device.threads());
+      facts.put("memoryBytes", device.memory().totalBytes());
       facts.put("library", device.libraryPath());
       facts.put("build", device.buildInfo());
       found.add(facts);
@@ -52,7 +55,14 @@ final class DoctorCommand implements Callable<Integer> {
     Map<String, Object> report = new LinkedHashMap<>();
     report.put("cpuTier", cpu.map(Device::tier).orElse(null));
     report.put("devices", found);
-    report.put("cuda", absent("cuda"));
+    report.put(
+        "cuda",
+        cuda.map(Device::description)
+            .orElseGet(() -> "not used: " + Device.unavailableReason("cuda")));
+    report.put(
+        "cublas",
+        cuda.map(device -> blas(device, "cuBLAS"))
+            .orElse("not used: there is no CUDA device that can be used"));
     report.put("mpi", "not used: this version of Kith has no MPI transport");
     report.put(
         "java",
@@ -62,7 +72,7 @@ final class DoctorCommand implements Callable<Integer> {
                 System.getProperty("java.vendor"),
                 System.getProperty("java.home")));
     report.put("version", Kith.version());
-    report.put("problem", devices.isEmpty() ? Device.unavailableReason() : null);
+    report.put("problem", cpu.isEmpty() ? Device.unavailableReason() : null);
     report.put("blas", blas);
     report.put(
         "system",
@@ -81,18 +91,10 @@ final class DoctorCommand implements Callable<Integer> {
     return devices.isEmpty() ? 3 : 0;
   }
 
-  private static String blas() {
-    return Blas.enable()
+  private static String blas(Device device, String name) {
+    return Blas.enable(device)
         .map(why -> "not used: " + why)
-        .orElseGet(() -> "OpenBLAS, " + Product.blas());
-  }
-
-  private static String absent(String name) {
-    try {
-      return Device.named(name).description();
-    } catch (UnsupportedOperationException e) {
-      return "not used: " + e.getMessage();
-    }
+        .orElseGet(() -> name + ", " + Product.blas(device));
   }
 
   private static String jar() {
@@ -110,17 +112,23 @@ final class DoctorCommand implements Callable<Integer> {
     System.out.printf("system     %s%n", report.get("system"));
     for (Device device : devices) {
       System.out.printf(
-          "device     %s: %s, tier %s, %d threads%n",
-          device.name(), device.description(), device.tier(), device.threads());
+          "device     %s: %s, tier %s, %s%n",
+          device.name(),
+          device.description(),
+          device.tier(),
+          device.backend().equals("cpu")
+              ? device.threads() + " threads"
+              : Sizes.bytes((double) device.memory().totalBytes()));
       System.out.printf("library    %s%n", device.libraryPath());
       System.out.printf("           %s%n", device.buildInfo());
     }
-    if (devices.isEmpty()) {
-      System.out.printf("device     none: %s%n", report.get("problem"));
-    } else {
+    if (report.get("problem") == null) {
       System.out.printf("products   %s%n", report.get("blas"));
+    } else {
+      System.out.printf("no CPU     %s%n", report.get("problem"));
     }
     System.out.printf("CUDA       %s%n", report.get("cuda"));
+    System.out.printf("cuBLAS     %s%n", report.get("cublas"));
     System.out.printf("MPI        %s%n", report.get("mpi"));
     System.out.printf("jar        %s%n", report.get("jar"));
   }

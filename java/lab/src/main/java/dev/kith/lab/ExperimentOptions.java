@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -179,12 +180,7 @@ final class ExperimentOptions {
       description = "This version has ${DEFAULT-VALUE}.")
   private String noise;
 
-  @Option(
-      names = "--device",
-      paramLabel = "NAME",
-      defaultValue = "cpu",
-      description = "This version has ${DEFAULT-VALUE}.")
-  private String device;
+  @Mixin private DeviceOption device;
 
   @Option(
       names = "--transport",
@@ -272,7 +268,7 @@ final class ExperimentOptions {
     flags.put("--drop-links", dropLinks);
     flags.put("--compressor", compressor);
     flags.put("--noise", noise);
-    flags.put("--device", device);
+    flags.put("--device", device.name());
     flags.put("--transport", transport);
     flags.put("--threads", threads);
     flags.put("--seed", seed);

@@ -48,11 +48,7 @@ final class ReproduceCommand implements Callable<Integer> {
           "ci (seconds a claim) or full (the card's own condition). Default: ${DEFAULT-VALUE}.")
   private String scale = "ci";
 
-  @Option(
-      names = "--device",
-      defaultValue = "cpu",
-      description = "Device that the experiments run on. Default: ${DEFAULT-VALUE}.")
-  private String device = "cpu";
+  @Mixin private DeviceOption device;
 
   @Option(
       names = "--sabotage",
@@ -93,8 +89,8 @@ final class ReproduceCommand implements Callable<Integer> {
 
   private Device open() {
     try {
-      Device opened = Device.named(device);
-      Blas.enable();
+      Device opened = Device.named(device.name());
+      Blas.enable(opened);
       return opened;
     } catch (IllegalArgumentException unknown) {
       throw new ParameterException(spec.commandLine(), unknown.getMessage(), unknown);

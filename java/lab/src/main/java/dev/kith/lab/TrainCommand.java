@@ -1,6 +1,5 @@
 package dev.kith.lab;
 
-import dev.kith.device.Device;
 import dev.kith.lab.experiment.Measurement;
 import dev.kith.lab.experiment.Outcome;
 import dev.kith.lab.experiment.RunReport;
@@ -55,9 +54,7 @@ final class TrainCommand implements Callable<Integer> {
       Path folder,
       BooleanSupplier stop,
       String task) {
-    if (!Device.available().isEmpty()) {
-      Blas.enable();
-    }
+    Blas.enable(settings.device());
     try (ProgressDisplay progress = ProgressDisplay.of(task, settings.rounds())) {
       return TrainingRun.execute(
           settings,

@@ -73,7 +73,7 @@ class BadInputTest {
           --message-type f8                   | bf16, f16, f32
           --compressor top-k:0.01             | --compressor top-k:0.01 is not in this version of Kith; it has none
           --noise corn:epsilon=10             | it has none
-          --device cuda                       | it has cpu
+          --device gpu                        | --device: no device is called "gpu"; names are cpu, cuda, cuda:N, emulated
           --transport mpi                     | it has local
           --algorithm d2                      | --weights lazy:metropolis
           --algorithm dsgt --rule adam        | leave out --rule

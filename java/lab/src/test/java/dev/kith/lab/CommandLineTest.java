@@ -156,14 +156,21 @@ class CommandLineTest {
 
   @Test
   void doctorTellsWhatIsThereAndWhyTheRestIsNot() throws Exception {
-    Cli.Result result = Cli.fresh(folder, "doctor", "--json");
+    Cli.Result result =
+        Cli.fresh(
+            folder,
+            Cli.command(List.of("-Ddev.kith.cuda.library=/nowhere/c.so"), "doctor", "--json"),
+            Map.of());
     assertEquals(0, result.code(), result.err());
     JsonNode document = json(result.out());
-    for (String key : List.of("cpuTier", "devices", "cuda", "mpi", "java", "version")) {
+    for (String key : List.of("cpuTier", "devices", "cuda", "cublas", "mpi", "java", "version")) {
       assertTrue(document.has(key), key);
     }
     assertEquals("cpu", document.get("devices").get(0).get("name").asText());
-    assertTrue(document.get("cuda").asText().startsWith("not used: "));
+    String cuda = document.get("cuda").asText();
+    assertTrue(cuda.startsWith("not used: device cuda:0: "), cuda);
+    assertTrue(cuda.contains("/nowhere/c.so"), cuda);
+    assertTrue(document.get("cublas").asText().startsWith("not used: "));
     assertTrue(document.get("java").asText().startsWith("25"));
 
     Cli.Result broken =
@@ -175,6 +182,40 @@ class CommandLineTest {
     JsonNode without = json(broken.out());
     assertTrue(without.get("cpuTier").isNull());
     assertTrue(without.get("problem").asText().contains("/nowhere/libkith.so"));
+  }
+
+  @Test
+  void aDeviceThatIsNotThereEndsEveryCommandWithItsReason() throws Exception {
+    Map<String, String> nowhere =
+        Map.of("KITH_CUDA_LIBRARY", "/nowhere/c.so", "KITH_EMULATED_LIBRARY", "/nowhere/e.so");
+    for (String device : List.of("cuda", "cuda:1", "emulated")) {
+      String[] flags = {"--device", device};
+      for (String[] command :
+          List.of(
+              small(flags),
+              new String[] {"compare", "--nodes", "4,8", "--device", "cpu," + device},
+              new String[] {"reproduce", "spectral-gaps", "--device", device})) {
+        Cli.Result result = Cli.fresh(folder, Cli.command(List.of(), command), nowhere);
+        assertEquals(3, result.code(), result.err());
+        assertOneSentence(result.err());
+        assertTrue(result.err().contains("kith: device " + device), result.err());
+        assertTrue(result.err().contains("/nowhere/"), result.err());
+      }
+    }
+  }
+
+  @Test
+  void theEnvironmentSetsTheDefaultDevice() throws Exception {
+    Cli.Result result =
+        Cli.fresh(folder, Cli.command(List.of(), small()), Map.of("KITH_DEVICE", "tpu"));
+    assertEquals(2, result.code(), result.err());
+    assertTrue(result.err().contains("no device is called \"tpu\""), result.err());
+    Cli.Result given =
+        Cli.fresh(
+            folder,
+            Cli.command(List.of(), small("--device", "cpu", "--out", "given")),
+            Map.of("KITH_DEVICE", "tpu"));
+    assertEquals(0, given.code(), given.err());
   }
 
   @Test

@@ -49,8 +49,8 @@ final class Experiment implements AutoCloseable {
             settings.dataSeed());
     try {
       parts = settings.partition().split(data.train(), settings.nodes(), settings.dataSeed());
-      device = Device.cpu();
-      settings.threads().ifPresent(device::threads);
+      device = settings.device();
+      settings.threads().ifPresent(this::useThreads);
       Queue queue = own(device.newQueue());
       problem =
           own(settings.model().problem(queue, data, parts, settings.batch(), settings.seed()));
@@ -75,6 +75,15 @@ final class Experiment implements AutoCloseable {
    */
   static Experiment of(Settings settings) {
     return new Experiment(settings);
+  }
+
+  private void useThreads(int threads) {
+    try {
+      device.threads(threads);
+    } catch (UnsupportedOperationException e) {
+      throw new UsageException(
+          "--threads does not go with --device %s: %s".formatted(device.name(), e.getMessage()), e);
+    }
   }
 
   private static String hint(Settings settings, String message) {

@@ -319,12 +319,12 @@ public final class RunReport {
         List.of(
             "products",
             machine.blas().isEmpty()
-                ? "the plain kernel of Kith; no OpenBLAS was found"
-                : "OpenBLAS, " + machine.blas()));
+                ? "the plain kernel of Kith; no BLAS was found"
+                : machine.blas()));
     rows.add(
         List.of(
             "same bits",
-            "at any number of threads and any cut over processes; not promised on another CPU model or BLAS, because gradients pass through dense products"));
+            "at any number of threads and any cut over processes; not promised on another CPU model, device or BLAS, because gradients pass through dense products"));
     rows.add(List.of("Java", Runtime.version().toString()));
     return new Table("Computed with", List.of(), rows);
   }

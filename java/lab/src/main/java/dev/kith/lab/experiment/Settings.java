@@ -1,6 +1,7 @@
 package dev.kith.lab.experiment;
 
 import dev.kith.device.DType;
+import dev.kith.device.Device;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.graph.Topology;
 import dev.kith.graph.WeightRule;
@@ -25,6 +26,7 @@ public final class Settings {
   private static final List<String> WITHOUT_INFLUENCE = List.of("--threads");
 
   private final Map<String, String> given;
+  private final Device device;
   private final Algorithm algorithm;
   private final Topology topology;
   private final WeightRule weights;
@@ -50,7 +52,7 @@ public final class Settings {
     flags.only("--compressor", "none");
     flags.only("--noise", "none");
     flags.only("--transport", "local");
-    flags.only("--device", "cpu");
+    device = device(flags);
     algorithm = flags.choice("--algorithm", Algorithm.known());
     topology = flags.read("--topology", Topology::parse);
     weights = flags.read("--weights", WeightRule::parse);
@@ -96,6 +98,7 @@ public final class Settings {
    * Reads the flags of one run, by their names on the command line.
    *
    * @throws UsageException naming the flag that cannot be used
+   * @throws EnvironmentException when the device is not there
    */
   public static Settings of(Map<String, String> flags) {
     return new Settings(flags);
@@ -105,6 +108,7 @@ public final class Settings {
    * Reads flags with comma lists: one run for every combination.
    *
    * @throws UsageException naming the flag that cannot be used
+   * @throws EnvironmentException when a device is not there
    */
   public static List<Settings> combinations(Map<String, String> lists) {
     List<Settings> runs = new ArrayList<>();
@@ -146,6 +150,19 @@ public final class Settings {
     all.put("--evaluate-every", Long.toString(evaluateEvery));
     all.values().removeIf(String::isEmpty);
     return all;
+  }
+
+  private static Device device(Flags flags) {
+    try {
+      return flags.read("--device", Device::named);
+    } catch (UnsupportedOperationException e) {
+      throw new EnvironmentException(e.getMessage(), e);
+    }
+  }
+
+  /** What the run computes on. */
+  public Device device() {
+    return device;
   }
 
   String text(String flag) {

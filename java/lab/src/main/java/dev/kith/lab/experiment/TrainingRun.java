@@ -1,6 +1,7 @@
 package dev.kith.lab.experiment;
 
 import dev.kith.device.Device;
+import dev.kith.device.KithException;
 import dev.kith.kernel.Product;
 import dev.kith.optimizer.NonFiniteException;
 import dev.kith.optimizer.Snapshot;
@@ -141,6 +142,14 @@ public final class TrainingRun {
               ? "%s; the last good snapshot is %s".formatted(e.getMessage(), folder.snapshot())
               : e.getMessage() + "; no snapshot was kept",
           e);
+    } catch (KithException e) {
+      // The device may be lost: what it held is not written over the last good snapshot.
+      throw new EnvironmentException(
+          hasSnapshot
+              ? "%s; the last snapshot is %s, and --resume goes on from it"
+                  .formatted(e.getMessage(), folder.snapshot())
+              : e.getMessage() + "; no snapshot was kept",
+          e);
     }
   }
 
@@ -213,6 +222,7 @@ public final class TrainingRun {
   }
 
   private static Outcome.Machine machine(Device device) {
-    return new Outcome.Machine(device.name(), device.tier(), device.threads(), Product.blas());
+    return new Outcome.Machine(
+        device.name(), device.tier(), device.threads(), Product.blas(device));
   }
 }
