@@ -155,6 +155,7 @@ bool Arguments::matrix(const char* name, const kith_matrix* m, Matrix* out) {
     return false;
   }
   *out = Matrix{data, m->rows, m->cols, stride, m->dtype};
+  accepted(m->memory);
   return true;
 }
 

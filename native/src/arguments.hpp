@@ -87,6 +87,9 @@ class Arguments {
   kith_call* call() const { return call_; }
 
  protected:
+  /* Called with the memory of every matrix that was found valid. */
+  virtual void accepted(kith_memory*) {}
+
   kith_queue* queue_;
   kith_call* call_;
   const char* operation_;
