@@ -196,6 +196,12 @@ KITH_DEVICE int64_t head_of(const S* p, int64_t n) {
 KITH_DEVICE void report(const FaultTicket& ticket, int64_t position, int32_t value) {
   const unsigned before = atomicCAS(&ticket.record->call, 0u, ticket.call);
   if (before != 0 && before != ticket.call) return;
+  if (before == 0) {
+    ticket.record->kind = ticket.kind;
+    ticket.record->limit = ticket.limit;
+    ticket.record->width = ticket.width;
+    ticket.record->operation = ticket.operation;
+  }
   const unsigned long long place = position < 0xffffffffll ? static_cast<unsigned long long>(position) : 0xffffffffull;
   atomicMin(&ticket.record->key, place << 32 | static_cast<uint32_t>(value));
 }

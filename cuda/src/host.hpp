@@ -26,8 +26,8 @@
  *    cudaStreamSynchronize, cudaStreamWaitEvent, cudaEventCreateWithFlags(DisableTiming), cudaEventRecord,
  *    cudaEventQuery, cudaEventSynchronize, cudaEventDestroy
  *  - memory: cudaDeviceGetDefaultMemPool, cudaMemPoolSetAttribute(ReleaseThreshold), cudaMemPoolTrimTo,
- *    cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaHostAlloc(Portable | Mapped), cudaFreeHost,
- *    cudaMemsetAsync, cudaMemset2DAsync, cudaMemcpyAsync, cudaMemcpy2DAsync, cudaPointerGetAttributes
+ *    cudaMallocAsync, cudaFreeAsync, cudaFree (of both), cudaHostAlloc(Portable | Mapped), cudaFreeHost,
+ *    cudaMemsetAsync, cudaMemcpyAsync, cudaMemcpy2DAsync, cudaPointerGetAttributes
  *  - graphs: cudaStreamBeginCapture(Relaxed), cudaStreamEndCapture, cudaGraphInstantiate, cudaGraphLaunch,
  *    cudaGraphDestroy, cudaGraphExecDestroy
  */
@@ -43,27 +43,36 @@ namespace kith {
 
 struct CudaQueue;
 
+/* The sentence that belongs to a fault. */
+enum class FaultKind : int32_t { kNone, kIndex, kLabel };
+
 /* What a kernel found wrong in its data, in pinned memory: kernels of one call claim it, the next wait reports it. */
 struct FaultRecord {
-  unsigned long long key; /* position << 32 | value as 32 bits: the lowest is kept; all ones: none */
+  unsigned long long key; /* position << 32 | value as 32 bits: the lowest is kept */
   unsigned call;          /* the call that claimed it; 0: none */
+  FaultKind kind;
+  int64_t limit;
+  int64_t width;
+  const char* operation;
 };
 
 /* What a kernel that checks its data takes by value; see report() in convert.hpp. */
 struct FaultTicket {
   FaultRecord* record;
   unsigned call;
+  FaultKind kind;
+  int64_t limit; /* values are in [0, limit) */
+  int64_t width; /* of a row of positions */
+  const char* operation;
 };
-
-/* The sentence that belongs to a claimed record. */
-enum class FaultKind { kNone, kIndex, kLabel };
 
 /* Device memory that goes back when its last reference is dropped and every queue that used it has passed that work. */
 struct Allocation {
+  Allocation* next; /* while it waits for a recording to end */
   kith_device* device;
   unsigned char* address;
   int64_t bytes;
-  uint64_t users;     /* __atomic: bit of CudaQueue::slot */
+  uint64_t users;     /* __atomic: bits of CudaQueue::slot */
   int64_t references; /* __atomic: the handle's and those of graphs */
   bool foreign;       /* not freed */
 };
@@ -76,62 +85,64 @@ void release(Allocation* allocation);
 struct kith_device {
   int32_t ordinal;
   bool open;
+  bool checked; /* KITH_CHECKED=1: every call waits for its work */
   int32_t multiprocessors;
   int32_t major;
   int32_t minor;
   int64_t total_bytes;
   int64_t live_bytes;       /* __atomic */
   int64_t live_allocations; /* __atomic */
+  int64_t max_pitch;        /* bytes from row to row that one copy takes */
   cudaMemPool_t pool;
   pthread_mutex_t mutex; /* guards what follows */
   kith::CudaQueue* queues;
-  cudaStream_t releases; /* where memory of several queues goes back; there while a queue is */
+  kith_graph* graphs;
+  kith::Allocation* deferred; /* released while a queue that used them records */
+  cudaStream_t side;          /* where memory of several queues goes back; there while a queue is, once it was needed */
+  cudaEvent_t marker;         /* likewise */
   uint64_t next_slot;
-  uint64_t retired; /* slots that a queue has left */
 };
 
 struct kith_graph {
+  kith_graph* next; /* of the device */
   kith_device* device;
-  cudaGraphExec_t executable;
+  cudaGraphExec_t executable; /* NULL: still recording */
+  uint64_t launched;          /* slots of the queues it was launched on since the last wait */
+  kith::FaultRecord* faults;  /* NULL: none of its calls checks data */
+  unsigned calls;
   kith::Allocation** used;
   int64_t used_count;
   int64_t used_capacity;
-  void** blocks; /* device memory of scratch and descriptors */
-  int64_t block_count;
-  int64_t block_capacity;
-  unsigned char* scratch; /* the largest block of scratch so far */
+  unsigned char* scratch; /* one of `used` */
   int64_t scratch_bytes;
+  void** pinned;
+  int64_t pinned_count;
+  int64_t pinned_capacity;
 };
 
 namespace kith {
 
-/* A call that may leave a fault, so that it can be named at the next wait. */
-struct FaultSource {
-  const char* operation;
-  FaultKind kind;
-  int64_t limit;
-  int64_t width; /* of a row of positions */
+/* Pinned memory with as much on the device, used by one call at a time. */
+struct Staging {
+  Staging* next;
+  unsigned char* host;
+  unsigned char* device;
+  int64_t bytes;
+  cudaEvent_t passed;
 };
-
-constexpr unsigned kFaultSources = 64;
 
 struct CudaQueue : kith_queue {
   CudaQueue* next;
   cudaStream_t stream;
   bool foreign; /* the stream is the caller's */
-  int slot;     /* 0 to 63 */
+  int slot;     /* 0 to 63; more queues share */
   unsigned char* scratch;
   int64_t scratch_bytes;
-  /* Pinned memory and its shadow on the device, used in turn: a half is entered again when its event has passed. */
-  unsigned char* ring;
-  unsigned char* ring_device;
-  int64_t ring_bytes;
-  int64_t ring_next;
-  cudaEvent_t ring_passed[2];
-  FaultRecord* faults;
-  FaultSource sources[kFaultSources]; /* of calls, by number modulo */
+  Staging* staging; /* in the order of use: the first is passed first */
+  int staging_count;
+  FaultRecord* faults; /* NULL: no call has checked data yet */
   unsigned calls;
-  kith_graph* capture; /* NULL: not capturing */
+  kith_graph* capture; /* NULL: not recording */
 };
 
 struct CudaMemory : kith_memory {
@@ -156,19 +167,22 @@ class DeviceScope {
   int before_ = -1;
 };
 
-/* KITH_DEVICE_FAILED (or KITH_OUT_OF_MEMORY) with the error's name, its text and what to do. Clears what can be cleared. */
+/* KITH_DEVICE_FAILED with the error's name, its text and what to do; clears what can be cleared. */
 kith_status device_failed(kith_call* call, const char* operation, const char* doing, cudaError_t error);
 
 /* Bytes asked, free and total in one sentence. */
 kith_status out_of_memory(kith_call* call, const char* operation, const kith_device* device, int64_t bytes);
 
-/* Device memory ordered on the queue, with one reference; NULL and *error when there is none. Content is not defined. */
-Allocation* allocate(CudaQueue* queue, int64_t bytes, cudaError_t* error);
+/* Device memory ordered on the queue, with one reference; NULL, and a status, when there is none. Content is not defined. */
+Allocation* allocate(CudaQueue* queue, int64_t bytes, const char* operation, kith_status* status, kith_call* call);
+/* A reference to memory of somebody else; NULL when there is no memory for a handle. */
+Allocation* foreign(kith_device* device, void* address, int64_t bytes);
 
 /* Scope of one ABI call on a queue. */
 class Entry : public Arguments {
  public:
   Entry(kith_queue* queue, kith_call* call, const char* operation);
+  ~Entry();
 
   cudaStream_t stream() const { return cuda(queue_)->stream; }
   CudaQueue* queue() const { return cuda(queue_); }
@@ -199,7 +213,8 @@ class Entry : public Arguments {
      A not NULL `content` is copied in and may change when this returns. */
   Allocation* keep(const void* content, int64_t bytes);
 
-  /* For a kernel that checks indices: positions count along rows of `width`, values must be in [0, limit). */
+  /* For a kernel that checks its data: values must be in [0, limit), positions count along rows of `width`. NULL record
+     (and status() set) when memory is out. */
   FaultTicket faults(FaultKind kind, int64_t limit, int64_t width);
 
   bool capturing() const { return cuda(queue_)->capture != nullptr; }
@@ -214,14 +229,20 @@ class Entry : public Arguments {
 
  private:
   const void* upload_bytes(const void* bytes, int64_t count);
-  bool slot(int64_t bytes, unsigned char** host, unsigned char** device);
-  void* graph_block(int64_t bytes);
+  bool stage(int64_t bytes, unsigned char** host, unsigned char** device);
+  Staging* staging_for(int64_t bytes);
+  Allocation* graph_memory(int64_t bytes);
 
   DeviceScope scope_;
+  Staging* staging_ = nullptr; /* the call's own, taken out of the queue's list */
+  int64_t staging_used_ = 0;
 };
 
-/* KITH_OK, or what the queue's finished work reported: a fault in its data. Clears it. */
-kith_status reported(CudaQueue* queue, kith_call* call, const char* operation);
+/* KITH_OK, or the fault that the queue's finished work found in its data; clears it. */
+kith_status reported(CudaQueue* queue, kith_call* call);
+
+/* Sends back what was released while queues were recording. */
+void release_deferred(kith_device* device);
 
 }  // namespace kith
 

@@ -39,7 +39,7 @@ extern "C" {
 
 /* Additive within a major version; a library and a jar of different majors refuse each other. */
 #define KITH_ABI_MAJOR 1
-#define KITH_ABI_MINOR 0
+#define KITH_ABI_MINOR 1
 
 typedef enum kith_status {
   KITH_OK = 0,
@@ -61,6 +61,7 @@ typedef struct kith_queue kith_queue;     /* an ordered stream of work; used by 
 typedef struct kith_event kith_event;     /* a point in a queue */
 typedef struct kith_memory kith_memory;   /* one allocation, or foreign memory that was wrapped */
 typedef struct kith_weights kith_weights; /* a mixing matrix on a device */
+typedef struct kith_graph kith_graph;     /* work that was recorded and can be repeated */
 
 /* Owned by the caller, one per thread that calls; passed to every function. */
 typedef struct kith_call {
@@ -87,9 +88,10 @@ typedef struct kith_matrix {
 KITH_API int32_t kith_abi_version(void);
 /* One line: backend name, version, compiler. Static storage. */
 KITH_API const char* kith_build_info(void);
-/* "cpu", "cuda" or "emulated". Static storage. */
+/* "cpu", "cuda" or "emulated" (CUDA's kernels, run on the CPU). Static storage. */
 KITH_API const char* kith_backend(void);
-/* Instruction-set tier in use: "scalar", "v2", "v3", "v4" on a CPU; the name of the virtual architecture elsewhere.
+/* Instruction-set tier in use: "scalar", "v2", "v3", "v4" on a CPU; "sm_90" and the like (of device 0, or "none") for
+   CUDA; "emulated".
    KITH_MAX_ISA in the environment caps it; an unknown value is an error of kith_device_open. Static storage. */
 KITH_API const char* kith_cpu_tier(void);
 /* Selects a tier ("scalar", "v2", "v3", "v4"); for tests. KITH_UNSUPPORTED where the CPU or the library lacks it.
@@ -98,10 +100,11 @@ KITH_API kith_status kith_select_tier(const char* tier, kith_call* call);
 
 /* ---- devices, queues, events --------------------------------------------------------------------------------- */
 
+/* 0 where the library finds no device or no driver; kith_device_open says why. */
 KITH_API kith_status kith_device_count(int32_t* count, kith_call* call);
 /* Opens device `ordinal`. threads: size of the CPU pool, the caller included; <= 0 takes KITH_THREADS from the
    environment, else the number of available processors. Opening an open device returns the same handle (and
-   KITH_INVALID if threads > 0 differs from its pool). */
+   KITH_INVALID if threads > 0 differs from its pool). CUDA has no pool and passes over threads. */
 KITH_API kith_status kith_device_open(int32_t ordinal, int32_t threads, kith_device** device, kith_call* call);
 /* A human-readable name, truncated to capacity bytes including the zero. */
 KITH_API kith_status kith_device_name(kith_device* device, char* name, int64_t capacity, kith_call* call);
@@ -109,10 +112,12 @@ KITH_API kith_status kith_device_name(kith_device* device, char* name, int64_t c
 KITH_API kith_status kith_device_memory(kith_device* device, int64_t* total_bytes, int64_t* live_bytes,
                                         int64_t* live_allocations, kith_call* call);
 KITH_API kith_status kith_device_threads(kith_device* device, int32_t* threads, kith_call* call);
-/* Changes the size of the CPU pool (1 to 1024); for tests and for local ranks. No queue may be working. */
+/* Changes the size of the CPU pool (1 to 1024); for tests and for local ranks. No queue may be working. CUDA: 1 thread,
+   and KITH_UNSUPPORTED for another number. */
 KITH_API kith_status kith_device_set_threads(kith_device* device, int32_t threads, kith_call* call);
 
 KITH_API kith_status kith_queue_create(kith_device* device, kith_queue** queue, kith_call* call);
+/* Waits for the queue's work. */
 KITH_API kith_status kith_queue_destroy(kith_queue* queue, kith_call* call);
 /* Waits until all work of the queue is done, at most timeout_ns: KITH_TIMEOUT when it passed. Reports errors of
    earlier asynchronous work. */
@@ -125,6 +130,23 @@ KITH_API kith_status kith_event_record(kith_event* event, kith_queue* queue, kit
 KITH_API kith_status kith_event_wait(kith_event* event, kith_queue* queue, kith_call* call);
 /* *done = 1 when the event has been passed. */
 KITH_API kith_status kith_event_query(kith_event* event, int32_t* done, kith_call* call);
+
+/* A foreign cudaStream_t of the device's primary context as a queue; the caller keeps the stream until the queue is
+   destroyed. KITH_UNSUPPORTED on the CPU. */
+KITH_API kith_status kith_queue_wrap(kith_device* device, void* stream, kith_queue** queue, kith_call* call);
+/* The cudaStream_t of a queue. KITH_UNSUPPORTED on the CPU. */
+KITH_API kith_status kith_queue_stream(kith_queue* queue, void** stream, kith_call* call);
+
+/*
+ * Graphs: a step that repeats is enqueued at once. Between begin and end the queue's calls are recorded, not run; each
+ * launch runs them all with the same arguments (coefficients too) on the same memory, which the graph keeps from being
+ * freed. Allocation, upload, download, waits and events cannot be recorded: KITH_INVALID. A graph may be launched on any
+ * queue of its device, not by two threads at a time, and released while it runs. KITH_UNSUPPORTED on the CPU.
+ */
+KITH_API kith_status kith_graph_begin(kith_queue* queue, kith_call* call);
+KITH_API kith_status kith_graph_end(kith_queue* queue, kith_graph** graph, kith_call* call);
+KITH_API kith_status kith_graph_launch(kith_graph* graph, kith_queue* queue, kith_call* call);
+KITH_API kith_status kith_graph_release(kith_graph* graph, kith_call* call);
 
 /* ---- family memory ------------------------------------------------------------------------------------------- */
 
@@ -324,6 +346,12 @@ typedef struct kith_step {
 KITH_API kith_status kith_apply_step(kith_queue* queue, const kith_step* step, const kith_matrix* x,
                                      const kith_matrix* g, const kith_matrix* s1, const kith_matrix* s2,
                                      kith_call* call);
+/* The same step on `count` sets of matrices of any shapes, in one launch: x, g, s1 and s2 are arrays of count matrices
+   (s1 and s2 NULL as above), all x of one dtype and all g of one. The step has no groups, row_scale or copy. Its flags
+   (I32, 1 x count, or NULL) take the bits of all rows of set k at k. The same bits as count calls. */
+KITH_API kith_status kith_apply_steps(kith_queue* queue, const kith_step* step, int64_t count, const kith_matrix* x,
+                                      const kith_matrix* g, const kith_matrix* s1, const kith_matrix* s2,
+                                      kith_call* call);
 
 /* ---- family product ------------------------------------------------------------------------------------------ */
 
@@ -341,7 +369,8 @@ typedef struct kith_batch {
 typedef enum kith_activation { KITH_IDENTITY = 0, KITH_RELU = 1 } kith_activation;
 
 /* Loads an OpenBLAS-compatible library (cblas_sgemm, cblas_dgemm) from path for kith_multiply and sets it to one
-   thread. NULL goes back to the plain kernel. The first success for a path lasts until the next call. */
+   thread; for CUDA cuBLAS 12 or 13 (KITH_NOT_FOUND where kernels are emulated). NULL goes back to the plain kernel. The
+   first success for a path lasts until the next call. */
 KITH_API kith_status kith_product_use_blas(const char* path, kith_call* call);
 /* The path in use, or "" when the plain kernel answers. */
 KITH_API kith_status kith_product_blas(char* path, int64_t capacity, kith_call* call);
@@ -363,7 +392,7 @@ KITH_API kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batc
                                                  int32_t activation, kith_call* call);
 /*
  * Softmax with cross-entropy over the rows of logits; labels is I32, batches x rows (row b holds the labels of batch
- * b), each in [0, logits.cols).
+ * b), each in [0, logits.cols) (on an asynchronous device another one is KITH_INVALID at the next wait).
  *   loss(0, b) = (1 / rows) sum_r (log sum_c exp(z_rc - max_c z_rc) + max_c z_rc - z_r,label), in f64 in ascending r; the
  *     exponentials and their sum over c in the compute type; 0 without rows
  *   correct(0, b) = number of rows whose label is the lowest index of the largest logit (NaN is never the largest)
