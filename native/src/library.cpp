@@ -224,4 +224,30 @@ kith_status kith_event_query(kith_event* event, int32_t* done, kith_call* call) 
   return KITH_OK;
 }
 
+// The CPU library has no streams and finishes its work before an entry returns, so there is nothing to record.
+
+kith_status kith_queue_wrap(kith_device*, void*, kith_queue**, kith_call* call) {
+  return fail(call, KITH_UNSUPPORTED, "kith_queue_wrap: the CPU has no streams; create a queue with kith_queue_create");
+}
+
+kith_status kith_queue_stream(kith_queue*, void**, kith_call* call) {
+  return fail(call, KITH_UNSUPPORTED, "kith_queue_stream: the CPU has no streams; ask a queue of a CUDA device");
+}
+
+kith_status kith_graph_begin(kith_queue*, kith_call* call) {
+  return fail(call, KITH_UNSUPPORTED, "kith_graph_begin: the CPU has no graphs; make the calls anew in every step");
+}
+
+kith_status kith_graph_end(kith_queue*, kith_graph**, kith_call* call) {
+  return fail(call, KITH_UNSUPPORTED, "kith_graph_end: the CPU has no graphs; make the calls anew in every step");
+}
+
+kith_status kith_graph_launch(kith_graph*, kith_queue*, kith_call* call) {
+  return fail(call, KITH_UNSUPPORTED, "kith_graph_launch: the CPU has no graphs; make the calls anew in every step");
+}
+
+kith_status kith_graph_release(kith_graph*, kith_call* call) {
+  return fail(call, KITH_UNSUPPORTED, "kith_graph_release: the CPU has no graphs; make the calls anew in every step");
+}
+
 }  // extern "C"

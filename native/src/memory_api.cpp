@@ -2,13 +2,13 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
 #include "core.hpp"
 #include "dispatch.hpp"
 #include "memory.hpp"
+#include "memory_checks.hpp"
 
 namespace kith {
 
@@ -52,12 +52,7 @@ kith_status allocate(kith_device* device, int64_t bytes, CpuMemory* memory, kith
     if (address != nullptr) std::memset(address, 0, static_cast<size_t>(rounded));
   }
   if (address == nullptr) {
-    return fail(
-        call, KITH_OUT_OF_MEMORY,
-        "kith_memory_allocate: %lld bytes were asked for, with %lld of %lld bytes free on the device and %lld in use "
-        "by this library; release matrices or use smaller ones",
-        static_cast<long long>(bytes), static_cast<long long>(free_bytes()),
-        static_cast<long long>(device->total_bytes), static_cast<long long>(live));
+    return fail_memory(call, "kith_memory_allocate", bytes, free_bytes(), device->total_bytes, live);
   }
   *memory = CpuMemory{{device, address, bytes}, mapping, mapped};
   account(device, bytes, 1);
@@ -153,25 +148,6 @@ kith_status copy(Entry& entry, const Matrix& from, const Matrix& to) {
   return entry.run(job.grid.blocks(), from.bytes() + to.bytes(), copy_block, &job);
 }
 
-// Host memory as a window of the shape of m. False (with an error) when the stride or the address cannot be.
-bool host_window(Entry& entry, const void* host, int64_t stride, const Matrix& m, Matrix* window) {
-  if (m.rows == 0 || m.cols == 0) {
-    *window = m;
-    return true;
-  }
-  int64_t end = 0;
-  if (host == nullptr || (m.rows > 1 && stride < m.cols) || __builtin_mul_overflow(m.rows - 1, stride, &end) ||
-      __builtin_add_overflow(end, m.cols, &end) || __builtin_mul_overflow(end, m.element_bytes(), &end)) {
-    entry.fail(KITH_INVALID, "host is %s with stride %lld for %lld columns; give memory of rows that do not overlap",
-               host == nullptr ? "NULL" : "given", static_cast<long long>(stride), static_cast<long long>(m.cols));
-    return false;
-  }
-  // The host side may lie at any address: it is only copied bytewise.
-  *window = Matrix{static_cast<unsigned char*>(const_cast<void*>(host)), m.rows, m.cols, m.rows > 1 ? stride : m.cols,
-                   m.dtype};
-  return true;
-}
-
 struct Gather {
   Matrix from;
   Matrix to;
@@ -202,13 +178,8 @@ using kith::Matrix;
 extern "C" {
 
 kith_status kith_memory_allocate(kith_queue* queue, int64_t bytes, kith_memory** memory, kith_call* call) {
-  if (queue == nullptr || memory == nullptr) {
-    return fail(call, KITH_INVALID, "kith_memory_allocate: queue or memory is NULL; give both");
-  }
-  if (bytes < 0) {
-    return fail(call, KITH_INVALID, "kith_memory_allocate: %lld bytes were asked for; give 0 or more",
-                static_cast<long long>(bytes));
-  }
+  const kith_status checked = kith::check_allocate(call, queue, bytes, memory);
+  if (checked != KITH_OK) return checked;
   kith::CpuMemory* made = static_cast<kith::CpuMemory*>(std::calloc(1, sizeof(kith::CpuMemory)));
   if (made == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_memory_allocate: no memory for a handle");
   const kith_status status = kith::allocate(queue->device, bytes, made, call);
@@ -221,14 +192,8 @@ kith_status kith_memory_allocate(kith_queue* queue, int64_t bytes, kith_memory**
 }
 
 kith_status kith_memory_wrap(kith_device* device, void* address, int64_t bytes, kith_memory** memory, kith_call* call) {
-  if (device == nullptr || memory == nullptr) {
-    return fail(call, KITH_INVALID, "kith_memory_wrap: device or memory is NULL; give both");
-  }
-  if (bytes < 0 || (address == nullptr && bytes > 0)) {
-    return fail(call, KITH_INVALID,
-                "kith_memory_wrap: %lld bytes at %p cannot be wrapped; give an address and its size",
-                static_cast<long long>(bytes), address);
-  }
+  const kith_status checked = kith::check_wrap(call, device, address, bytes, memory);
+  if (checked != KITH_OK) return checked;
   kith::CpuMemory* made = static_cast<kith::CpuMemory*>(std::calloc(1, sizeof(kith::CpuMemory)));
   if (made == nullptr) return fail(call, KITH_OUT_OF_MEMORY, "kith_memory_wrap: no memory for a handle");
   *made = kith::CpuMemory{{device, static_cast<unsigned char*>(address), bytes}, nullptr, 0};
@@ -252,9 +217,8 @@ kith_status kith_memory_release(kith_memory* memory, kith_call* call) {
 }
 
 kith_status kith_memory_address(kith_memory* memory, void** address, int32_t* host, kith_call* call) {
-  if (memory == nullptr || address == nullptr || host == nullptr) {
-    return fail(call, KITH_INVALID, "kith_memory_address: memory, address or host is NULL; give all three");
-  }
+  const kith_status checked = kith::check_address(call, memory, address, host);
+  if (checked != KITH_OK) return checked;
   *address = memory->address;
   *host = 1;
   return KITH_OK;
@@ -263,34 +227,20 @@ kith_status kith_memory_address(kith_memory* memory, void** address, int32_t* ho
 kith_status kith_fill(kith_queue* queue, const kith_matrix* m, double value, kith_call* call) {
   Entry entry(queue, call, "kith_fill");
   Matrix to;
-  if (!entry.matrix("m", m, &to)) return entry.status();
-  kith::Fill job{to, kith::Grid(to, to.element_bytes()), {}};
-  if (to.dtype == KITH_I32) {
-    const double truncated = std::trunc(value);
-    if (!(truncated >= -2147483648.0 && truncated <= 2147483647.0)) {
-      return entry.fail(KITH_INVALID, "%g does not fit i32; give a value from -2147483648 to 2147483647", value);
-    }
-    const int32_t element = static_cast<int32_t>(truncated);
-    std::memcpy(job.pattern, &element, sizeof(element));
-  } else if (to.dtype == KITH_F64) {
-    std::memcpy(job.pattern, &value, sizeof(value));
-  } else {
-    kith::memory().convert[KITH_F64][to.dtype](&value, job.pattern, 1);
+  unsigned char pattern[8];
+  if (!kith::check_fill(entry, m, value, &to, pattern)) return entry.status();
+  if (kith::is_floating(to.dtype) && to.dtype != KITH_F64) {
+    kith::memory().convert[KITH_F64][to.dtype](&value, pattern, 1);
   }
+  kith::Fill job{to, kith::Grid(to, to.element_bytes()), {}};
+  std::memcpy(job.pattern, pattern, sizeof(pattern));
   return entry.run(job.grid.blocks(), to.bytes(), kith::fill_block, &job);
 }
 
 kith_status kith_convert(kith_queue* queue, const kith_matrix* from, const kith_matrix* to, kith_call* call) {
   Entry entry(queue, call, "kith_convert");
   Matrix source, target;
-  if (!entry.matrix("from", from, &source) || !entry.matrix("to", to, -1, source.rows, source.cols, &target)) {
-    return entry.status();
-  }
-  if ((source.dtype == KITH_I32) != (target.dtype == KITH_I32)) {
-    return entry.fail(KITH_UNSUPPORTED, "from is %s and to is %s; i32 converts to i32 only",
-                      kith::dtype_name(source.dtype), kith::dtype_name(target.dtype));
-  }
-  if (!entry.disjoint("from", source, "to", target, source.dtype == target.dtype)) return entry.status();
+  if (!kith::check_convert(entry, from, to, &source, &target)) return entry.status();
   if (kith::overlap(source, target) == kith::Overlap::kSame) return entry.finish();
   return kith::copy(entry, source, target);
 }
@@ -299,10 +249,7 @@ kith_status kith_upload(kith_queue* queue, const void* host, int64_t host_stride
                         kith_call* call) {
   Entry entry(queue, call, "kith_upload");
   Matrix target, window;
-  if (!entry.matrix("to", to, &target) || !kith::host_window(entry, host, host_stride, target, &window) ||
-      !entry.disjoint("host", window, "to", target, false)) {
-    return entry.status();
-  }
+  if (!kith::check_transfer(entry, "to", to, host, host_stride, &target, &window)) return entry.status();
   return kith::copy(entry, window, target);
 }
 
@@ -310,10 +257,7 @@ kith_status kith_download(kith_queue* queue, const kith_matrix* from, void* host
                           kith_call* call) {
   Entry entry(queue, call, "kith_download");
   Matrix source, window;
-  if (!entry.matrix("from", from, &source) || !kith::host_window(entry, host, host_stride, source, &window) ||
-      !entry.disjoint("from", source, "host", window, false)) {
-    return entry.status();
-  }
+  if (!kith::check_transfer(entry, "from", from, host, host_stride, &source, &window)) return entry.status();
   return kith::copy(entry, source, window);
 }
 
@@ -321,17 +265,10 @@ kith_status kith_gather_rows(kith_queue* queue, const kith_matrix* from, const k
                              const kith_matrix* to, kith_call* call) {
   Entry entry(queue, call, "kith_gather_rows");
   Matrix source, target, indices;
-  if (!entry.matrix("from", from, &source) || !entry.matrix("to", to, source.dtype, -1, source.cols, &target) ||
-      !entry.matrix("index", index, KITH_I32, 1, target.rows, &indices) ||
-      !entry.disjoint("from", source, "to", target, false) || !entry.disjoint("index", indices, "to", target, false)) {
-    return entry.status();
-  }
+  if (!kith::check_gather(entry, from, index, to, &source, &indices, &target)) return entry.status();
   const int32_t* rows = reinterpret_cast<const int32_t*>(indices.data);
   for (int64_t i = 0; i < target.rows && entry.fresh(); i++) {
-    if (rows[i] < 0 || rows[i] >= source.rows) {
-      return entry.fail(KITH_INVALID, "index %d at position %lld names no row; from has %lld rows", rows[i],
-                        static_cast<long long>(i), static_cast<long long>(source.rows));
-    }
+    if (rows[i] < 0 || rows[i] >= source.rows) return kith::fail_index(entry, i, rows[i], source.rows);
   }
   kith::Gather job{source, target, rows, kith::Grid(target, target.element_bytes())};
   return entry.run(job.grid.blocks(), 2 * target.bytes(), kith::gather_block, &job);

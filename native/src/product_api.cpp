@@ -1,4 +1,4 @@
-// product: batches checked and cut into panels, a BLAS loaded at run time, the passes of a model.
+// product: batches cut into panels, a BLAS loaded at run time, the passes of a model.
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -8,7 +8,7 @@
 
 #include "core.hpp"
 #include "dispatch.hpp"
-#include "product.hpp"
+#include "product_checks.hpp"
 
 namespace kith {
 
@@ -87,140 +87,6 @@ Blas* open_blas(const char* path, kith_status* status, kith_call* call) {
   std::memcpy(blas->path, path, length + 1);
   blas_loaded = blas;
   return blas;
-}
-
-/* ---- batches ------------------------------------------------------------------------------------------------------ */
-
-// A kith_batch that was checked: `data` is element (0, 0) of matrix 0.
-struct View {
-  unsigned char* data;
-  int64_t rows;
-  int64_t cols;
-  int64_t row_stride;
-  int64_t batch_stride;
-  int64_t extent; /* elements from the first to behind the last */
-  int32_t dtype;
-
-  int64_t size() const { return dtype == KITH_F64 ? 8 : 4; }
-  unsigned char* at(int64_t batch, int64_t row, int64_t column) const {
-    return data + (batch * batch_stride + row * row_stride + column) * size();
-  }
-};
-
-bool view(Entry& entry, const char* name, const kith_batch* batch, int64_t batches, bool written, View* out) {
-  if (!entry.ok()) return false;
-  if (batch == nullptr || batch->base == nullptr) {
-    entry.fail(KITH_INVALID, "%s %s; give a batch on a matrix", name, batch == nullptr ? "is NULL" : "has no base");
-    return false;
-  }
-  const kith_batch& b = *batch;
-  if (b.base->dtype != KITH_F32 && b.base->dtype != KITH_F64) {
-    entry.fail(KITH_UNSUPPORTED, "%s is %s; products take f32 and f64", name, dtype_name(b.base->dtype));
-    return false;
-  }
-  if (b.rows < 0 || b.cols < 0 || b.batch_stride < 0 || (b.rows > 1 && b.row_stride < b.cols)) {
-    entry.fail(KITH_INVALID,
-               "%s is %lld x %lld with row stride %lld and batch stride %lld; rows must not overlap and nothing may be "
-               "negative",
-               name, static_cast<long long>(b.rows), static_cast<long long>(b.cols),
-               static_cast<long long>(b.row_stride), static_cast<long long>(b.batch_stride));
-    return false;
-  }
-  const bool empty = batches == 0 || b.rows == 0 || b.cols == 0;
-  View v = {};
-  v.rows = b.rows;
-  v.cols = b.cols;
-  v.row_stride = b.rows > 1 ? b.row_stride : b.cols;
-  v.batch_stride = batches > 1 ? b.batch_stride : 0;
-  v.dtype = b.base->dtype;
-  int64_t down = 0, across = 0;
-  kith_matrix window = *b.base;
-  bool overflow = false;
-  if (!empty) {
-    overflow = __builtin_mul_overflow(v.rows - 1, v.row_stride, &down) ||
-               __builtin_mul_overflow(batches - 1, v.batch_stride, &across) ||
-               __builtin_add_overflow(down, across, &v.extent) || __builtin_add_overflow(v.extent, v.cols, &v.extent);
-  }
-  int64_t shift = 0;
-  overflow = overflow || __builtin_mul_overflow(b.offset, v.size(), &shift) ||
-             __builtin_add_overflow(window.offset, shift, &window.offset);
-  if (overflow) {
-    entry.fail(KITH_INVALID, "%s ends beyond what 64 bits can count; check its strides", name);
-    return false;
-  }
-  window.rows = 1;
-  window.cols = v.extent;
-  Matrix m;
-  if (!entry.matrix(name, &window, &m)) return false;
-  v.data = m.data;
-  if (written && !empty && batches > 1 && v.batch_stride < down + v.cols &&
-      (v.batch_stride < v.cols || (v.rows > 1 && v.row_stride < across + v.cols))) {
-    entry.fail(KITH_INVALID, "the matrices of %s overlap each other with batch stride %lld; they are written apart",
-               name, static_cast<long long>(v.batch_stride));
-    return false;
-  }
-  *out = v;
-  return true;
-}
-
-bool shaped(Entry& entry, const char* name, const View& v, int32_t dtype, int64_t rows, int64_t cols) {
-  if (v.dtype != dtype) {
-    entry.fail(KITH_INVALID, "%s is %s and must be %s", name, dtype_name(v.dtype), dtype_name(dtype));
-    return false;
-  }
-  if (v.rows != rows || v.cols != cols) {
-    entry.fail(KITH_INVALID, "%s is %lld x %lld and must be %lld x %lld", name, static_cast<long long>(v.rows),
-               static_cast<long long>(v.cols), static_cast<long long>(rows), static_cast<long long>(cols));
-    return false;
-  }
-  return true;
-}
-
-// Intervals of these lengths that repeat every `stride`, the second `distance` behind the first, never meet.
-bool apart(int64_t distance, int64_t stride, int64_t a_length, int64_t b_length) {
-  if (stride <= 0) return false;
-  int64_t d = distance % stride;
-  if (d < 0) d += stride;
-  return d >= a_length && b_length <= stride - d;
-}
-
-// Both of one dtype. An overlap may be claimed where batches interleave in unlike strides, and is never missed.
-bool disjoint(Entry& entry, const char* a_name, const View& a, const char* b_name, const View& b) {
-  const int64_t bytes = reinterpret_cast<intptr_t>(b.data) - reinterpret_cast<intptr_t>(a.data);
-  const int64_t distance = bytes / a.size();
-  if (a.extent == 0 || b.extent == 0 || distance >= a.extent || -distance >= b.extent) return true;
-  if (bytes % a.size() == 0) {
-    const int64_t a_down = (a.rows - 1) * a.row_stride;
-    const int64_t b_down = (b.rows - 1) * b.row_stride;
-    // As matrices in a row of batches; as rows in a column of rows.
-    if (a.batch_stride == b.batch_stride && apart(distance, a.batch_stride, a_down + a.cols, b_down + b.cols)) {
-      return true;
-    }
-    if (a.rows > 1 && a.row_stride == b.row_stride &&
-        apart(distance, a.row_stride, a.extent - a_down, b.extent - b_down)) {
-      return true;
-    }
-  }
-  entry.fail(KITH_INVALID, "%s and %s overlap in memory; give separate windows", a_name, b_name);
-  return false;
-}
-
-bool same(const View& a, const View& b) {
-  return a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.row_stride == b.row_stride &&
-         a.batch_stride == b.batch_stride;
-}
-
-bool check_batches(Entry& entry, int64_t batches) {
-  if (!entry.ok()) return false;
-  if (batches >= 0) return true;
-  entry.fail(KITH_INVALID, "batches is %lld; give 0 or more", static_cast<long long>(batches));
-  return false;
-}
-
-bool check_activation(Entry& entry, int32_t activation) {
-  if (activation == KITH_IDENTITY || activation == KITH_RELU) return true;
-  entry.fail(KITH_INVALID, "the activation is %d; use one of kith_activation", activation);
-  return false;
 }
 
 /* ---- multiply ------------------------------------------------------------------------------------------------------ */
@@ -340,11 +206,7 @@ void backward_body(void* pointer, int64_t block, int32_t) {
 constexpr int64_t kSoftmaxElements = 4096;
 
 struct SoftmaxContext {
-  View z;
-  View gradient; /* data NULL: not wanted */
-  Matrix labels;
-  Matrix loss;    /* data NULL: not wanted */
-  Matrix correct; /* likewise */
+  SoftmaxOperands operands;
   int64_t batches;
   int64_t rows; /* per block */
   int64_t down; /* blocks in a matrix */
@@ -357,47 +219,34 @@ void softmax_body(void* pointer, int64_t block, int32_t) {
   const int64_t batch = block / context.down;
   const int64_t first = block % context.down * context.rows;
   SoftmaxTask task = {};
-  task.rows = least(context.z.rows - first, context.rows);
-  task.columns = context.z.cols;
-  task.z = context.z.at(batch, first, 0);
-  task.z_pitch = context.z.row_stride;
-  if (context.gradient.data != nullptr) {
-    task.gradient = context.gradient.at(batch, first, 0);
-    task.gradient_pitch = context.gradient.row_stride;
+  task.rows = least(context.operands.z.rows - first, context.rows);
+  task.columns = context.operands.z.cols;
+  task.z = context.operands.z.at(batch, first, 0);
+  task.z_pitch = context.operands.z.row_stride;
+  if (context.operands.gradient.data != nullptr) {
+    task.gradient = context.operands.gradient.at(batch, first, 0);
+    task.gradient_pitch = context.operands.gradient.row_stride;
   }
-  task.labels = reinterpret_cast<const int32_t*>(context.labels.row(batch)) + first;
-  task.loss = context.row_loss + batch * context.z.rows + first;
-  task.all_rows = context.z.rows;
-  context.block_correct[block] = product().softmax[context.z.dtype == KITH_F64 ? 1 : 0](task);
+  task.labels = reinterpret_cast<const int32_t*>(context.operands.labels.row(batch)) + first;
+  task.loss = context.row_loss + batch * context.operands.z.rows + first;
+  task.all_rows = context.operands.z.rows;
+  context.block_correct[block] = product().softmax[context.operands.z.dtype == KITH_F64 ? 1 : 0](task);
 }
 
 void finish_softmax(void* pointer, int64_t batch, int32_t) {
   const SoftmaxContext& context = *static_cast<const SoftmaxContext*>(pointer);
-  if (context.loss.data != nullptr) {
+  if (context.operands.loss.data != nullptr) {
     double sum = 0;
-    for (int64_t r = 0; r < context.z.rows; r++) sum += context.row_loss[batch * context.z.rows + r];
+    for (int64_t r = 0; r < context.operands.z.rows; r++) sum += context.row_loss[batch * context.operands.z.rows + r];
     // The mean over no rows is given as 0.
-    const double mean = context.z.rows == 0 ? 0.0 : sum / static_cast<double>(context.z.rows);
-    reinterpret_cast<double*>(context.loss.data)[batch] = std::isnan(mean) ? __builtin_nan("") : mean;
+    const double mean = context.operands.z.rows == 0 ? 0.0 : sum / static_cast<double>(context.operands.z.rows);
+    reinterpret_cast<double*>(context.operands.loss.data)[batch] = std::isnan(mean) ? __builtin_nan("") : mean;
   }
-  if (context.correct.data != nullptr) {
+  if (context.operands.correct.data != nullptr) {
     int32_t count = 0;
     for (int64_t b = 0; b < context.down; b++) count += context.block_correct[batch * context.down + b];
-    reinterpret_cast<int32_t*>(context.correct.data)[batch] = count;
+    reinterpret_cast<int32_t*>(context.operands.correct.data)[batch] = count;
   }
-}
-
-bool check_labels(Entry& entry, const Matrix& labels, int64_t classes) {
-  for (int64_t b = 0; b < labels.rows; b++) {
-    const int32_t* row = reinterpret_cast<const int32_t*>(labels.row(b));
-    for (int64_t r = 0; r < labels.cols; r++) {
-      if (row[r] >= 0 && row[r] < classes) continue;
-      entry.fail(KITH_INVALID, "the label of row %lld in batch %lld is %d; labels are 0 to %lld",
-                 static_cast<long long>(r), static_cast<long long>(b), row[r], static_cast<long long>(classes - 1));
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace
@@ -434,29 +283,13 @@ kith_status kith_multiply(kith_queue* queue, int64_t batches, double alpha, cons
   using namespace kith;
   Entry entry(queue, call, "kith_multiply");
   MultiplyContext context = {};
-  if (!check_batches(entry, batches) || !view(entry, "a", a, batches, false, &context.a) ||
-      !view(entry, "b", b, batches, false, &context.b) || !view(entry, "c", c, batches, true, &context.c)) {
+  if (!check_multiply(entry, batches, a, transpose_a, b, transpose_b, c, &context.a, &context.b, &context.c)) {
     return entry.status();
-  }
-  if ((transpose_a | transpose_b) & ~1) {
-    return entry.fail(KITH_INVALID, "transpose_a is %d and transpose_b is %d; give 0 or 1", transpose_a, transpose_b);
   }
   context.transpose_a = transpose_a != 0;
   context.transpose_b = transpose_b != 0;
-  const int64_t m = context.transpose_a ? context.a.cols : context.a.rows;
+  const int64_t m = context.c.rows, n = context.c.cols;
   const int64_t k = context.transpose_a ? context.a.rows : context.a.cols;
-  const int64_t n = context.transpose_b ? context.b.rows : context.b.cols;
-  const int64_t b_inner = context.transpose_b ? context.b.cols : context.b.rows;
-  if (b_inner != k) {
-    return entry.fail(KITH_INVALID, "op(a) is %lld x %lld and op(b) is %lld x %lld; the inner lengths must agree",
-                      static_cast<long long>(m), static_cast<long long>(k), static_cast<long long>(b_inner),
-                      static_cast<long long>(n));
-  }
-  if (!shaped(entry, "c", context.c, context.a.dtype, m, n)) return entry.status();
-  if (!shaped(entry, "b", context.b, context.a.dtype, context.b.rows, context.b.cols)) return entry.status();
-  if (!disjoint(entry, "c", context.c, "a", context.a) || !disjoint(entry, "c", context.c, "b", context.b)) {
-    return entry.status();
-  }
   if (batches == 0 || m == 0 || n == 0) return entry.finish();
 
   context.k = k;
@@ -493,12 +326,7 @@ kith_status kith_bias_activate(kith_queue* queue, int64_t batches, const kith_ba
   using namespace kith;
   Entry entry(queue, call, "kith_bias_activate");
   BiasContext context = {};
-  if (!check_batches(entry, batches) || !view(entry, "h", h, batches, true, &context.h) ||
-      !view(entry, "bias", bias, batches, false, &context.bias) || !check_activation(entry, activation) ||
-      !shaped(entry, "bias", context.bias, context.h.dtype, 1, context.h.cols) ||
-      !disjoint(entry, "h", context.h, "bias", context.bias)) {
-    return entry.status();
-  }
+  if (!check_bias_activate(entry, batches, h, bias, activation, &context.h, &context.bias)) return entry.status();
   if (context.h.extent == 0) return entry.finish();
   context.relu = activation == KITH_RELU;
   context.columns = least(context.h.cols, kPassElements);
@@ -514,22 +342,10 @@ kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batches, cons
   using namespace kith;
   Entry entry(queue, call, "kith_bias_activate_backward");
   BiasContext context = {};
-  if (!check_batches(entry, batches) || !view(entry, "d", d, batches, true, &context.d) ||
-      !view(entry, "bias_gradient", bias_gradient, batches, true, &context.bias) ||
-      !check_activation(entry, activation) ||
-      !shaped(entry, "bias_gradient", context.bias, context.d.dtype, 1, context.d.cols) ||
-      !disjoint(entry, "d", context.d, "bias_gradient", context.bias)) {
+  if (!check_bias_backward(entry, batches, h, d, bias_gradient, activation, &context.h, &context.d, &context.bias)) {
     return entry.status();
   }
   context.relu = activation == KITH_RELU;
-  if (context.relu) {
-    if (!view(entry, "h", h, batches, false, &context.h) ||
-        !shaped(entry, "h", context.h, context.d.dtype, context.d.rows, context.d.cols) ||
-        !disjoint(entry, "h", context.h, "d", context.d) ||
-        !disjoint(entry, "h", context.h, "bias_gradient", context.bias)) {
-      return entry.status();
-    }
-  }
   context.across = cut_into(context.d.cols, kBiasColumns);
   const int64_t blocks = batches * context.across;
   do {
@@ -547,43 +363,17 @@ kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batches, const
   using namespace kith;
   Entry entry(queue, call, "kith_softmax_cross_entropy");
   SoftmaxContext context = {};
-  if (!check_batches(entry, batches) || !view(entry, "logits", logits, batches, false, &context.z)) {
+  if (!check_softmax(entry, batches, logits, labels, gradient, loss, correct, &context.operands)) {
     return entry.status();
   }
-  const View& z = context.z;
-  if (!entry.matrix("labels", labels, KITH_I32, batches, z.rows, &context.labels)) return entry.status();
-  if (gradient != nullptr) {
-    if (!view(entry, "gradient", gradient, batches, true, &context.gradient) ||
-        !shaped(entry, "gradient", context.gradient, z.dtype, z.rows, z.cols)) {
-      return entry.status();
-    }
-    if (!same(context.gradient, z) && !disjoint(entry, "gradient", context.gradient, "logits", z)) {
-      return entry.status();
+  const View& z = context.operands.z;
+  const Matrix& given = context.operands.labels;
+  for (int64_t b = 0; b < given.rows && entry.fresh(); b++) {
+    const int32_t* row = reinterpret_cast<const int32_t*>(given.row(b));
+    for (int64_t r = 0; r < given.cols; r++) {
+      if (row[r] < 0 || row[r] >= z.cols) return fail_label(entry, b, r, row[r], z.cols);
     }
   }
-  if (loss != nullptr && !entry.matrix("loss", loss, KITH_F64, 1, batches, &context.loss)) return entry.status();
-  if (correct != nullptr && !entry.matrix("correct", correct, KITH_I32, 1, batches, &context.correct)) {
-    return entry.status();
-  }
-  // What is written besides the gradient, against everything else.
-  const auto one_row = [](const View& v) { return Matrix{v.data, v.extent == 0 ? 0 : 1, v.extent, v.extent, v.dtype}; };
-  const struct {
-    const char* name;
-    Matrix m;
-  } all[] = {{"loss", context.loss},
-             {"correct", context.correct},
-             {"labels", context.labels},
-             {"logits", one_row(z)},
-             {"gradient", one_row(context.gradient)}};
-  for (int written = 0; written < 2; written++) {
-    for (int other = written + 1; other < 5; other++) {
-      if (!entry.disjoint(all[written].name, all[written].m, all[other].name, all[other].m, false)) {
-        return entry.status();
-      }
-    }
-  }
-  if (!entry.disjoint(all[2].name, all[2].m, all[4].name, all[4].m, false)) return entry.status();
-  if (!check_labels(entry, context.labels, z.cols)) return entry.status();
 
   context.batches = batches;
   context.rows = z.cols < kSoftmaxElements ? kSoftmaxElements / (z.cols > 0 ? z.cols : 1) : 1;

@@ -30,7 +30,7 @@ public final class Abi {
   public static final int MAJOR = 1;
 
   /** KITH_ABI_MINOR of the header that this class binds. */
-  public static final int MINOR = 0;
+  public static final int MINOR = 1;
 
   // kith_status
   public static final int OK = 0;
@@ -176,6 +176,12 @@ public final class Abi {
   private final MethodHandle eventRecord;
   private final MethodHandle eventWait;
   private final MethodHandle eventQuery;
+  private final MethodHandle queueWrap;
+  private final MethodHandle queueStream;
+  private final MethodHandle graphBegin;
+  private final MethodHandle graphEnd;
+  private final MethodHandle graphLaunch;
+  private final MethodHandle graphRelease;
   private final MethodHandle memoryAllocate;
   private final MethodHandle memoryWrap;
   private final MethodHandle memoryRelease;
@@ -195,6 +201,7 @@ public final class Abi {
   private final MethodHandle gram;
   private final MethodHandle reduceNodes;
   private final MethodHandle applyStep;
+  private final MethodHandle applySteps;
   private final MethodHandle productUseBlas;
   private final MethodHandle productBlas;
   private final MethodHandle multiply;
@@ -238,6 +245,12 @@ public final class Abi {
     eventRecord = bind("kith_event_record", I32, PTR, PTR, PTR);
     eventWait = bind("kith_event_wait", I32, PTR, PTR, PTR);
     eventQuery = bind("kith_event_query", I32, PTR, PTR, PTR);
+    queueWrap = bind("kith_queue_wrap", I32, PTR, PTR, PTR, PTR);
+    queueStream = bind("kith_queue_stream", I32, PTR, PTR, PTR);
+    graphBegin = bind("kith_graph_begin", I32, PTR, PTR);
+    graphEnd = bind("kith_graph_end", I32, PTR, PTR, PTR);
+    graphLaunch = bind("kith_graph_launch", I32, PTR, PTR, PTR);
+    graphRelease = bind("kith_graph_release", I32, PTR, PTR);
 
     // family memory
     memoryAllocate = bind("kith_memory_allocate", I32, PTR, I64, PTR, PTR);
@@ -265,6 +278,7 @@ public final class Abi {
 
     // family step
     applyStep = bind("kith_apply_step", I32, PTR, PTR, PTR, PTR, PTR, PTR, PTR);
+    applySteps = bind("kith_apply_steps", I32, PTR, PTR, I64, PTR, PTR, PTR, PTR, PTR);
 
     // family product
     productUseBlas = bind("kith_product_use_blas", I32, PTR, PTR);
@@ -539,6 +553,55 @@ public final class Abi {
     }
   }
 
+  public int queueWrap(
+      MemorySegment device, MemorySegment stream, MemorySegment queue, MemorySegment call) {
+    try {
+      return (int) queueWrap.invokeExact(device, stream, queue, call);
+    } catch (Throwable t) {
+      throw broken("kith_queue_wrap", t);
+    }
+  }
+
+  public int queueStream(MemorySegment queue, MemorySegment stream, MemorySegment call) {
+    try {
+      return (int) queueStream.invokeExact(queue, stream, call);
+    } catch (Throwable t) {
+      throw broken("kith_queue_stream", t);
+    }
+  }
+
+  public int graphBegin(MemorySegment queue, MemorySegment call) {
+    try {
+      return (int) graphBegin.invokeExact(queue, call);
+    } catch (Throwable t) {
+      throw broken("kith_graph_begin", t);
+    }
+  }
+
+  public int graphEnd(MemorySegment queue, MemorySegment graph, MemorySegment call) {
+    try {
+      return (int) graphEnd.invokeExact(queue, graph, call);
+    } catch (Throwable t) {
+      throw broken("kith_graph_end", t);
+    }
+  }
+
+  public int graphLaunch(MemorySegment graph, MemorySegment queue, MemorySegment call) {
+    try {
+      return (int) graphLaunch.invokeExact(graph, queue, call);
+    } catch (Throwable t) {
+      throw broken("kith_graph_launch", t);
+    }
+  }
+
+  public int graphRelease(MemorySegment graph, MemorySegment call) {
+    try {
+      return (int) graphRelease.invokeExact(graph, call);
+    } catch (Throwable t) {
+      throw broken("kith_graph_release", t);
+    }
+  }
+
   // ---- family memory
 
   public int memoryAllocate(
@@ -779,6 +842,22 @@ public final class Abi {
       return (int) applyStep.invokeExact(queue, step, x, g, s1, s2, call);
     } catch (Throwable t) {
       throw broken("kith_apply_step", t);
+    }
+  }
+
+  public int applySteps(
+      MemorySegment queue,
+      MemorySegment step,
+      long count,
+      MemorySegment x,
+      MemorySegment g,
+      MemorySegment s1,
+      MemorySegment s2,
+      MemorySegment call) {
+    try {
+      return (int) applySteps.invokeExact(queue, step, count, x, g, s1, s2, call);
+    } catch (Throwable t) {
+      throw broken("kith_apply_steps", t);
     }
   }
 
