@@ -8,7 +8,8 @@
  *  - It returns a kith_status. Nothing throws, prints, aborts or calls back. The text of an error goes to call->error.
  *  - It is asynchronous by contract: its arguments may be in use until the queue has passed them. kith_queue_sync and
  *    events are the only waits. The CPU library may finish before it returns. Descriptors (kith_matrix,
- *    kith_expression, kith_step, ...) are read before the call returns; only the memory they point to stays in use.
+ *    kith_expression, kith_step, ...) and what they and the arguments list in host memory (groups, bounds, programs,
+ *    arrays of matrices) are read before the call returns; only the memory of matrices stays in use.
  *  - Long work is cut: when call->budget_ns is spent the function stops at a block border, stores where it stopped in
  *    call->cursor and returns KITH_AGAIN; the same call with the same arguments continues. Results do not depend on
  *    where the cuts fall. A call starts with call->cursor == 0; on KITH_OK the cursor is 0 again. When budget_ns <= 0
@@ -51,7 +52,8 @@ typedef enum kith_status {
   KITH_CAPACITY = 6,      /* an output does not fit the space given for it */
   KITH_NOT_FOUND = 7,     /* no such device, no such BLAS */
   KITH_DEVICE_FAILED = 8, /* the device or its driver reported an error */
-  KITH_INTERNAL = 9
+  KITH_INTERNAL = 9,
+  KITH_BUSY = 10 /* operations are running that this call may not meet; try between them */
 } kith_status;
 
 typedef enum kith_dtype { KITH_F32 = 0, KITH_F64 = 1, KITH_BF16 = 2, KITH_F16 = 3, KITH_I32 = 4 } kith_dtype;

@@ -43,6 +43,11 @@ struct CpuMemory : kith_memory {
   int64_t mapping_bytes;
 };
 
+/* Threads and tier may change only while no entry runs, because scratch and kernels are chosen for them. False, and
+   nothing to end, when one runs. Entries that come meanwhile wait. */
+bool begin_exclusive();
+void end_exclusive();
+
 /* One block of work. `worker` is 0 .. Entry::workers() - 1 and differs between blocks that run at the same time. */
 using BlockBody = void (*)(void* context, int64_t block, int32_t worker);
 

@@ -112,7 +112,11 @@ kith_status kith_select_tier(const char* tier, kith_call* call) {
   if (cap != nullptr && wanted > kith::tier_named(cap)) {
     return kith::fail(call, KITH_UNSUPPORTED, "kith_select_tier: KITH_MAX_ISA=%.64s forbids %s", cap, tier);
   }
+  if (!kith::begin_exclusive()) {
+    return kith::fail(call, KITH_BUSY, "kith_select_tier: operations are running; change the tier between them");
+  }
   __atomic_store_n(&kith::chosen, wanted, __ATOMIC_RELAXED);
+  kith::end_exclusive();
   return KITH_OK;
 }
 

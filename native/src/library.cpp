@@ -159,7 +159,13 @@ kith_status kith_device_threads(kith_device* device, int32_t* threads, kith_call
 
 kith_status kith_device_set_threads(kith_device* device, int32_t threads, kith_call* call) {
   if (device == nullptr) return fail(call, KITH_INVALID, "kith_device_set_threads: device is NULL; open one first");
-  return device->pool->resize(threads, call);
+  if (!kith::begin_exclusive()) {
+    return fail(call, KITH_BUSY,
+                "kith_device_set_threads: operations are running; change the number of threads between them");
+  }
+  const kith_status status = device->pool->resize(threads, call);
+  kith::end_exclusive();
+  return status;
 }
 
 kith_status kith_queue_create(kith_device* device, kith_queue** queue, kith_call* call) {

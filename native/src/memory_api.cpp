@@ -267,7 +267,7 @@ kith_status kith_gather_rows(kith_queue* queue, const kith_matrix* from, const k
   Matrix source, target, indices;
   if (!kith::check_gather(entry, from, index, to, &source, &indices, &target)) return entry.status();
   const int32_t* rows = reinterpret_cast<const int32_t*>(indices.data);
-  for (int64_t i = 0; i < target.rows && entry.fresh(); i++) {
+  for (int64_t i = 0; i < target.rows; i++) {
     if (rows[i] < 0 || rows[i] >= source.rows) return kith::fail_index(entry, i, rows[i], source.rows);
   }
   kith::Gather job{source, target, rows, kith::Grid(target, target.element_bytes())};

@@ -15,6 +15,7 @@ KITH_FAMILY(MixKernels, mixing)
 struct CpuWeights : kith_weights {
   int64_t used_count;
   int64_t pair_count;
+  int64_t longest;   // entries of the row that has most
   int64_t* offsets;  // NULL: dense
   int32_t* columns;
   int32_t* slots;
@@ -37,6 +38,8 @@ constexpr int64_t kTileBytesPerRow = 256;
 constexpr int64_t kTilesPerBlock = 4;
 constexpr int64_t kBlocksWanted = 16;
 constexpr int64_t kGatherBytes = 256 << 10;
+// Elements that a block of a gather adds up at most, so that long rows do not hold up a call.
+constexpr int64_t kGatherWork = 4 << 20;
 constexpr int64_t kPairTileBytes = 16 << 10;
 // Outputs of this size do not stay in the caches for whoever reads them next.
 constexpr int64_t kStreamBytes = 16 << 20;
@@ -142,6 +145,7 @@ struct Plan {
   int64_t down;
   unsigned char* scratch;
   int64_t scratch_step;
+  int64_t extra_bytes;  // read again and again, beyond the operands
 
   void cut(int64_t all_rows, int64_t all_cols, int64_t rows_each, int64_t cols_each) {
     rows = all_rows;
@@ -208,8 +212,15 @@ void choose(const CpuWeights* weights, const MixOperands& operands, MixJob* job,
   const bool dense = weights->offsets == nullptr;
   if (!dense && (!fits || cols < kBlocksWanted * line)) {
     plan->strategy = Plan::kGather;
-    const int64_t wide = cols < kGatherBytes / size ? cols : kGatherBytes / size;
-    plan->cut(weights->rows, cols, kGatherBytes / size / (wide > 0 ? wide : 1), wide);
+    int64_t wide = cols < kGatherBytes / size ? cols : kGatherBytes / size;
+    const int64_t longest = weights->longest > 0 ? weights->longest : 1;
+    const int64_t most = kGatherWork / longest > line ? kGatherWork / longest / line * line : line;
+    if (wide > most) wide = most;
+    if (wide < 1) wide = 1;
+    const int64_t mean = 1 + weights->entries / (weights->rows > 0 ? weights->rows : 1);
+    const int64_t tall = kGatherBytes / size / wide;
+    plan->cut(weights->rows, cols, tall < kGatherWork / (wide * mean) ? tall : kGatherWork / (wide * mean), wide);
+    plan->extra_bytes = weights->entries * cols * size;
     return;
   }
   plan->strategy = Plan::kTiles;
@@ -255,6 +266,10 @@ kith_status kith_weights_sparse(kith_queue* queue, int64_t rows, int64_t cols, c
     w->rows = rows;
     w->cols = cols;
     w->entries = entries;
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t count = row_offsets[r + 1] - row_offsets[r];
+      if (count > w->longest) w->longest = count;
+    }
     w->output_end = output_end;
     w->scattered = output_rows != nullptr;
     fine = kith::take(&w->offsets, rows + 1) && kith::take(&w->columns, entries) && kith::take(&w->values32, entries) &&
@@ -331,7 +346,7 @@ kith_status kith_mix(kith_queue* queue, const kith_weights* weights, const kith_
     plan.scratch = static_cast<unsigned char*>(entry.scratch(entry.workers() * plan.scratch_step));
     if (plan.scratch == nullptr) return entry.status();
   }
-  int64_t bytes = operands.y.bytes() + operands.halo.bytes();
+  int64_t bytes = operands.y.bytes() + operands.halo.bytes() + plan.extra_bytes;
   for (int k = 0; k < job.inner_count; k++) bytes += operands.inner[k].bytes();
   for (int k = 0; k < job.outer_count; k++) bytes += operands.outer[k].bytes();
   return entry.run(blocks, bytes, kith::mix_block, &plan);

@@ -279,11 +279,12 @@ public final class Device {
   }
 
   /**
-   * Selects an instruction set; for tests and benchmarks. Results do not depend on it. No queue of
-   * the device may be working.
+   * Selects an instruction set; for tests and benchmarks. Results do not depend on it, products of
+   * the plain kernel excepted: tiers without fused multiply-add round them twice.
    *
    * @param tier {@code "scalar"}, {@code "v2"}, {@code "v3"} or {@code "v4"}
    * @throws IllegalArgumentException if there is no such tier
+   * @throws IllegalStateException if an operation is running
    * @throws UnsupportedOperationException if the CPU or the library lacks it
    */
   public void tier(String tier) {
@@ -319,10 +320,11 @@ public final class Device {
 
   /**
    * Changes the size of its pool; for tests and for several processes on one machine. Results do
-   * not depend on it. No queue of the device may be working.
+   * not depend on it.
    *
    * @param n threads, the caller included, 1 to 1024
    * @throws IllegalArgumentException if {@code n} is out of range
+   * @throws IllegalStateException if an operation is running
    */
   public void threads(int n) {
     if (n < 1 || n > 1024) {

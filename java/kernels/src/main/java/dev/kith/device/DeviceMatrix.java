@@ -95,10 +95,12 @@ public final class DeviceMatrix implements AutoCloseable {
    * @return the matrix; close it
    * @throws IllegalArgumentException if the segment is on the heap, read-only, too small or not
    *     aligned, or the shape impossible
+   * @throws IllegalStateException if the segment's arena was closed or is another thread's
    */
   public static DeviceMatrix wrap(
       Queue queue, MemorySegment foreign, long rows, long cols, long stride, DType dtype) {
     Strides.check(rows, cols, stride, dtype);
+    checkOpen("wrap", foreign);
     long bytes = NativeDevice.bytes(rows, cols, stride, dtype);
     if (!foreign.isNative() || foreign.isReadOnly()) {
       throw new IllegalArgumentException(
@@ -398,8 +400,9 @@ public final class DeviceMatrix implements AutoCloseable {
   /**
    * The memory as the host sees it, from the first to the last element; rows are {@link #stride}
    * elements apart. Waits for the queue first; work that is called later needs a {@link Queue#sync}
-   * before the segment is read or written again. The segment is usable by any thread, and dies when
-   * this matrix is closed.
+   * before the segment is read or written again. The segment of own memory is usable by any thread
+   * and dies when this matrix is closed; that of wrapped memory follows the segment that was
+   * wrapped.
    *
    * @return the segment, the same at every call
    * @throws UnsupportedOperationException if the host cannot address the device's memory
@@ -482,7 +485,19 @@ public final class DeviceMatrix implements AutoCloseable {
     }
   }
 
+  private static void checkOpen(String operation, MemorySegment host) {
+    if (!host.scope().isAlive()) {
+      throw new IllegalStateException(
+          operation + ": the arena of the segment was closed; give memory that is open");
+    }
+    if (!host.isAccessibleBy(Thread.currentThread())) {
+      throw new IllegalStateException(
+          operation + ": the segment belongs to another thread; take it from a shared arena");
+    }
+  }
+
   private void checkHost(String operation, MemorySegment host, long strideElements) {
+    checkOpen(operation, host);
     Strides.check(rows(), cols(), strideElements, dtype());
     long bytes = NativeDevice.bytes(rows(), cols(), strideElements, dtype());
     if (host.byteSize() < bytes) {

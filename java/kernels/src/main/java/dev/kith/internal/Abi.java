@@ -43,6 +43,7 @@ public final class Abi {
   public static final int NOT_FOUND = 7;
   public static final int DEVICE_FAILED = 8;
   public static final int INTERNAL = 9;
+  public static final int BUSY = 10;
 
   private static final String[] STATUS_NAMES = {
     "OK",
@@ -54,7 +55,8 @@ public final class Abi {
     "CAPACITY",
     "NOT_FOUND",
     "DEVICE_FAILED",
-    "INTERNAL"
+    "INTERNAL",
+    "BUSY"
   };
 
   /** KITH_MAX_TERMS. */

@@ -74,6 +74,9 @@ final class BundledLibrary {
 
   /** Creates a folder for this user only, or checks that an existing one is. */
   private static void makePrivate(Path folder) throws IOException {
+    if (folder.getParent() == null) {
+      throw new IOException("a root folder cannot be private; name a folder below it");
+    }
     Files.createDirectories(folder.getParent());
     try {
       Files.createDirectory(folder, PosixFilePermissions.asFileAttribute(OWNER_ONLY));

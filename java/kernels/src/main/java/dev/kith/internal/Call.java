@@ -54,6 +54,7 @@ public final class Call implements AutoCloseable {
    * @param operation the operation, for messages
    * @param status what it returned
    * @throws IllegalArgumentException for INVALID
+   * @throws IllegalStateException for BUSY
    * @throws UnsupportedOperationException for UNSUPPORTED
    * @throws KithException for any other but OK
    */
@@ -85,6 +86,7 @@ public final class Call implements AutoCloseable {
     call.set(ValueLayout.JAVA_LONG, CURSOR, 0);
     return switch (status) {
       case Abi.INVALID -> new IllegalArgumentException(operation + ": " + text);
+      case Abi.BUSY -> new IllegalStateException(operation + ": " + text);
       case Abi.UNSUPPORTED -> new UnsupportedOperationException(operation + ": " + text);
       default -> new KithException(operation, Abi.statusName(status), text);
     };

@@ -17,6 +17,20 @@ final class Elements {
 
   private Elements() {}
 
+  /** Refuses values that do not fit before the first is written. */
+  static void checkFit(float[] values, DType dtype) {
+    for (int i = 0; dtype == DType.I32 && i < values.length; i++) {
+      integer(values[i]);
+    }
+  }
+
+  /** Refuses values that do not fit before the first is written. */
+  static void checkFit(double[] values, DType dtype) {
+    for (int i = 0; dtype == DType.I32 && i < values.length; i++) {
+      integer(values[i]);
+    }
+  }
+
   static void put(float[] from, int start, int count, MemorySegment to, DType dtype) {
     switch (dtype) {
       case F32 -> MemorySegment.copy(from, start, to, SINGLE, 0, count);

@@ -109,6 +109,14 @@ public final class NativeQueue {
             name + ": the queue of device " + device.name() + " is closed");
       }
       operation = name;
+      if (retained.size() >= MAX_RETAINED) {
+        try {
+          await();
+        } catch (RuntimeException e) {
+          OWNER.setRelease(this, (Thread) null);
+          throw e;
+        }
+      }
       if (OperationEvent.wanted()) {
         event = new OperationEvent();
         event.begin();
@@ -175,9 +183,6 @@ public final class NativeQueue {
     if (!foreign.scope().isAlive()) {
       throw new IllegalStateException(
           operation + ": the memory that the " + window.what() + " wraps was closed by its owner");
-    }
-    if (retained.size() == MAX_RETAINED && !retained.contains(foreign)) {
-      await();
     }
     retained.add(foreign);
   }

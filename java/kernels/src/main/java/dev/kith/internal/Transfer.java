@@ -22,6 +22,7 @@ public final class Transfer {
    * @param from its elements, row after row
    */
   public static void upload(Window to, float[] from) {
+    Elements.checkFit(from, to.dtype());
     pieces(
         "upload",
         to,
@@ -36,6 +37,7 @@ public final class Transfer {
    * @param from its elements, row after row
    */
   public static void upload(Window to, double[] from) {
+    Elements.checkFit(from, to.dtype());
     pieces(
         "upload",
         to,

@@ -6,6 +6,7 @@ import dev.kith.device.Queue;
 import dev.kith.internal.Access;
 import dev.kith.internal.Window;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -64,14 +65,33 @@ final class Clipping {
       measured = out.toDoubles();
     }
     int measures = bounds.length - 1;
+    for (int row = 0; row < g.rows(); row++) {
+      int first = row * measures;
+      if (Arrays.stream(measured, first, first + measures).anyMatch(Double::isInfinite)) {
+        System.arraycopy(measureWide(g, row), 0, measured, first, measures);
+      }
+    }
     double[] factors = new double[Math.toIntExact(scales.rows() * sections)];
     for (int i = 0; i < factors.length; i++) {
       int row = i / sections;
       int section = measures == 1 ? 0 : i % sections;
-      factors[i] = Math.min(1, bound / Math.sqrt(measured[row * measures + section]));
+      double norm = Math.sqrt(measured[row * measures + section]);
+      // A gradient without a finite norm must not pass for one that was clipped to nothing.
+      factors[i] = Double.isInfinite(norm) ? Double.NaN : Math.min(1, bound / norm);
     }
     scales.upload(factors);
     return Access.window(scales);
+  }
+
+  /** The squares of a row in f64: a finite norm above 1.8e19 overflows on the tree of f32. */
+  private double[] measureWide(DeviceMatrix g, int row) {
+    try (DeviceMatrix narrow = g.row(row);
+        DeviceMatrix wide = DeviceMatrix.allocate(g.queue(), 1, g.cols(), DType.F64);
+        DeviceMatrix out = DeviceMatrix.allocate(g.queue(), 1, bounds.length - 1L, DType.F64)) {
+      Memory.convert(narrow, wide);
+      Reduction.segments(Reduction.Kind.SQUARES, wide, bounds, out);
+      return out.toDoubles();
+    }
   }
 
   List<DeviceMatrix> matrices() {

@@ -32,11 +32,14 @@ public final class Product {
   private Product() {}
 
   /**
-   * Names the BLAS of the CPU library for all products of the process on the CPU.
+   * Names the BLAS of the CPU library for all products of the process on the CPU. It is told to use
+   * one thread, which others in the process who use the same library feel too. Call it before the
+   * first product: one that is cut into several native calls may otherwise change over in between.
    *
    * @param path a library with {@code cblas_sgemm} and {@code cblas_dgemm}; {@code ""} goes back to
    *     the plain kernel
    * @return false if there is no such library at the path; products go on as before
+   * @throws IllegalStateException if an operation is running
    */
   public static boolean useBlas(String path) {
     return useBlas(Device.cpu(), path);

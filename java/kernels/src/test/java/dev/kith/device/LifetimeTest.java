@@ -1,5 +1,6 @@
 package dev.kith.device;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -12,10 +13,12 @@ import dev.kith.internal.NativeQueue;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
 import dev.kith.kernel.MixingWeights;
+import dev.kith.kernel.NodeTree;
 import dev.kith.kernel.Reduction;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -23,6 +26,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -321,6 +325,64 @@ class LifetimeTest {
   }
 
   /** Two threads on one queue: each call ran whole or says that the queue is in use. */
+  @Test
+  void anotherThreadIsToldWhoHoldsTheQueue() throws Exception {
+    try (DeviceMatrix a = DeviceMatrix.allocate(queue, 1, 8, DType.F64);
+        ExecutorService executor = Executors.newSingleThreadExecutor()) {
+      int mark = queue.behind().begin("held");
+      try {
+        Future<String> refusal =
+            executor.submit(
+                () -> assertThrows(IllegalStateException.class, () -> a.fill(1)).getMessage());
+        contains(refusal.get(), "in use by the operation \"held\"");
+      } finally {
+        queue.behind().end(mark);
+      }
+    }
+  }
+
+  /** Scratch is sized for the threads of an operation: they change between operations or not. */
+  @Test
+  void threadsDoNotChangeUnderAnOperation() throws Exception {
+    int before = Device.cpu().threads();
+    double[] values = new double[40_000];
+    Arrays.setAll(values, i -> Math.sin(i));
+    try (DeviceMatrix x = DeviceMatrix.allocate(queue, 8, 5000, DType.F64);
+        DeviceMatrix mean = DeviceMatrix.allocate(queue, 1, 5000, DType.F64);
+        ExecutorService executor = Executors.newSingleThreadExecutor()) {
+      x.upload(values);
+      int[] program = NodeTree.program(8);
+      Reduction.nodes(program, x, 8, mean);
+      double[] expected = mean.toDoubles();
+      AtomicBoolean done = new AtomicBoolean();
+      Future<Integer> changes =
+          executor.submit(
+              () -> {
+                int changed = 0;
+                for (int i = 0; !done.get(); i++) {
+                  try {
+                    Device.cpu().threads(1 + i % 7);
+                    changed++;
+                  } catch (IllegalStateException e) {
+                    contains(e.getMessage(), "operations are running");
+                  }
+                }
+                return changed;
+              });
+      try {
+        for (int i = 0; i < 300; i++) {
+          Reduction.nodes(program, x, 8, mean);
+          assertArrayEquals(expected, mean.toDoubles());
+        }
+      } finally {
+        done.set(true);
+      }
+      assertTrue(changes.get() > 0);
+    } finally {
+      Device.cpu().threads(before);
+    }
+  }
+
   @Test
   void twoThreadsOnOneQueueAreTold() throws Exception {
     try (DeviceMatrix a = DeviceMatrix.allocate(queue, 1, 512, DType.F64);

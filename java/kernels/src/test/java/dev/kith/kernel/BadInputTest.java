@@ -1,9 +1,15 @@
 package dev.kith.kernel;
 
 import static dev.kith.kernel.Contract.refused;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
@@ -249,6 +255,50 @@ class BadInputTest {
     for (double bad : new double[] {0, Double.NaN}) {
       refused("the divisor is " + bad, () -> Reduction.nodes(sum, x, bad, f32(1, 5)));
     }
+  }
+
+  // ---- host memory
+
+  @Test
+  void memoryThatIsGone() throws Exception {
+    DeviceMatrix x = f32(1, 4);
+    MemorySegment closed;
+    try (Arena arena = Arena.ofConfined()) {
+      closed = arena.allocate(64, 64);
+    }
+    String[] texts = new String[3];
+    texts[0] = assertThrows(IllegalStateException.class, () -> x.upload(closed, 4)).getMessage();
+    texts[1] = assertThrows(IllegalStateException.class, () -> x.download(closed, 4)).getMessage();
+    texts[2] =
+        assertThrows(
+                IllegalStateException.class,
+                () -> DeviceMatrix.wrap(x.queue(), closed, 1, 4, 4, DType.F32))
+            .getMessage();
+    for (String text : texts) {
+      assertTrue(text.contains("was closed"), text);
+    }
+    Arena mine = Arena.ofConfined();
+    MemorySegment foreign = mine.allocate(16, 4);
+    Thread other =
+        new Thread(
+            () ->
+                texts[0] =
+                    assertThrows(IllegalStateException.class, () -> x.upload(foreign, 4))
+                        .getMessage());
+    other.start();
+    other.join();
+    mine.close();
+    assertTrue(texts[0].contains("another thread"), texts[0]);
+  }
+
+  @Test
+  void refusedIntegersLeaveTheMatrixAlone() {
+    DeviceMatrix x = m(DType.I32, 1, 400_000);
+    double[] values = new double[400_000];
+    Arrays.fill(values, 7);
+    values[399_999] = 3e9;
+    assertThrows(IllegalArgumentException.class, () -> x.upload(values));
+    assertEquals(0, x.get(0, 0));
   }
 
   // ---- products

@@ -49,7 +49,7 @@ class MixingTest {
 
   /**
    * Results of 16 MiB and more are written past the caches, in line-aligned pieces; few rows and
-   * many.
+   * many. Dense weights of many rows are cut by rows, and of very many do not fit a tile.
    */
   @ParameterizedTest
   @CsvSource({
@@ -60,7 +60,10 @@ class MixingTest {
     "SCATTERED, 11, 600011",
     "IDENTITY, 70001, 65",
     "SPARSE, 70001, 65",
-    "PAIRWISE, 70001, 65"
+    "PAIRWISE, 70001, 65",
+    "DENSE, 130, 257",
+    "DENSE, 1100, 67",
+    "SPARSE, 1100, 3"
   })
   void largeResults(MixingCase.Form form, int rows, int cols) {
     MixingCase c = new MixingCase(40_000 + rows, form, cols, rows, rows, 1);

@@ -152,6 +152,26 @@ class StepTest {
           .tensor("b2", "biases", 3)
           .build();
 
+  /** The square of such a norm is beyond f32; the gradient is clipped, not dropped. */
+  @Test
+  void longGradientsAreClipped() {
+    for (DType narrow : List.of(DType.F32, DType.BF16)) {
+      try (Rig.Session session = Rig.best().open();
+          DeviceMatrix x = DeviceMatrix.allocate(session.queue(), 2, 2, DType.F32);
+          Step step = new Step(new StepRule.Sgd(1), StepOptions.builder().clipNorm(1).build(), x)) {
+        step.apply(x, session.matrix(narrow, new double[][] {{3e19, 4e19}, {3, 4}}, 2));
+        // bf16 rounds 3e19 and 4e19 by up to 2^-9.
+        assertArrayEquals(new double[] {-0.6, -0.8, -0.6, -0.8}, x.toDoubles(), 0x1p-8);
+      }
+    }
+    try (Rig.Session session = Rig.best().open();
+        DeviceMatrix x = DeviceMatrix.allocate(session.queue(), 1, 2, DType.F64);
+        Step step = new Step(new StepRule.Sgd(1), StepOptions.builder().clipNorm(1).build(), x)) {
+      step.apply(x, session.matrix(DType.F64, new double[][] {{3e200, 4e200}}, 2));
+      assertTrue(Double.isNaN(x.get(0, 0)), "a norm that f64 cannot hold is no silent zero");
+    }
+  }
+
   /** Groups are found through the layout, and clipping by tensor uses each tensor's own norm. */
   @Test
   void groupsAndClippingFollowTheLayout() {
