@@ -68,7 +68,6 @@ struct FaultTicket {
 
 /* Device memory that goes back when its last reference is dropped and every queue that used it has passed that work. */
 struct Allocation {
-  Allocation* next; /* while it waits for a recording to end */
   kith_device* device;
   unsigned char* address;
   int64_t bytes;
@@ -97,9 +96,8 @@ struct kith_device {
   pthread_mutex_t mutex; /* guards what follows */
   kith::CudaQueue* queues;
   kith_graph* graphs;
-  kith::Allocation* deferred; /* released while a queue that used them records */
-  cudaStream_t side;          /* where memory of several queues goes back; there while a queue is, once it was needed */
-  cudaEvent_t marker;         /* likewise */
+  cudaStream_t side;  /* where memory of several queues goes back; there while a queue is, once it was needed */
+  cudaEvent_t marker; /* likewise */
   uint64_t next_slot;
 };
 
@@ -107,7 +105,7 @@ struct kith_graph {
   kith_graph* next; /* of the device */
   kith_device* device;
   cudaGraphExec_t executable; /* NULL: still recording */
-  uint64_t launched;          /* slots of the queues it was launched on since the last wait */
+  uint64_t launched;          /* __atomic: slots of the queues it was launched on since their last wait */
   kith::FaultRecord* faults;  /* NULL: none of its calls checks data */
   unsigned calls;
   kith::Allocation** used;
@@ -240,9 +238,6 @@ class Entry : public Arguments {
 
 /* KITH_OK, or the fault that the queue's finished work found in its data; clears it. */
 kith_status reported(CudaQueue* queue, kith_call* call);
-
-/* Sends back what was released while queues were recording. */
-void release_deferred(kith_device* device);
 
 }  // namespace kith
 

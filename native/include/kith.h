@@ -142,8 +142,9 @@ KITH_API kith_status kith_queue_stream(kith_queue* queue, void** stream, kith_ca
 /*
  * Graphs: a step that repeats is enqueued at once. Between begin and end the queue's calls are recorded, not run; each
  * launch runs them all with the same arguments (coefficients too) on the same memory, which the graph keeps from being
- * freed. Allocation, upload, download, waits and events cannot be recorded: KITH_INVALID. A graph may be launched on any
- * queue of its device, not by two threads at a time, and released while it runs. KITH_UNSUPPORTED on the CPU.
+ * freed. Allocation, upload, download, waits and events cannot be recorded: KITH_INVALID. Begin waits for the queue's
+ * work, release for the graph's. A graph may be launched on any queue of its device, by one thread at a time.
+ * KITH_UNSUPPORTED on the CPU.
  */
 KITH_API kith_status kith_graph_begin(kith_queue* queue, kith_call* call);
 KITH_API kith_status kith_graph_end(kith_queue* queue, kith_graph** graph, kith_call* call);
