@@ -160,6 +160,10 @@ KITH_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); 
 KITH_DEVICE double fused(double a, double b, double c) { return fma(a, b, c); }
 KITH_DEVICE float root(float x) { return __fsqrt_rn(x); }
 KITH_DEVICE double root(double x) { return sqrt(x); }
+KITH_DEVICE float quotient(float a, float b) { return __fdiv_rn(a, b); }
+KITH_DEVICE double quotient(double a, double b) { return a / b; }
+KITH_DEVICE float magnitude(float x) { return fabsf(x); }
+KITH_DEVICE double magnitude(double x) { return fabs(x); }
 /* NaN or infinite. */
 KITH_DEVICE bool not_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) == 0x7f800000u; }
 KITH_DEVICE bool not_finite(double x) {
