@@ -299,6 +299,7 @@ kith_status make_queue(kith_device* device, cudaStream_t stream, bool foreign, k
 
 // What a queue has while it has no work left.
 void free_queue(CudaQueue* queue) {
+  drop_blas(queue);
   if (queue->scratch != nullptr) cudaFree(queue->scratch);
   while (queue->staging != nullptr) {
     Staging* const first = queue->staging;

@@ -42,6 +42,7 @@
 namespace kith {
 
 struct CudaQueue;
+struct Blas;
 
 /* The sentence that belongs to a fault. */
 enum class FaultKind : int32_t { kNone, kIndex, kLabel };
@@ -141,6 +142,8 @@ struct CudaQueue : kith_queue {
   FaultRecord* faults; /* NULL: no call has checked data yet */
   unsigned calls;
   kith_graph* capture; /* NULL: not recording */
+  Blas* blas;          /* whose handle it has; NULL: none */
+  void* blas_handle;
 };
 
 struct CudaMemory : kith_memory {
@@ -235,6 +238,9 @@ class Entry : public Arguments {
   Staging* staging_ = nullptr; /* the call's own, taken out of the queue's list */
   int64_t staging_used_ = 0;
 };
+
+/* Gives up the queue's handle of a BLAS. */
+void drop_blas(CudaQueue* queue);
 
 /* KITH_OK, or the fault that the queue's finished work found in its data; clears it. */
 kith_status reported(CudaQueue* queue, kith_call* call);

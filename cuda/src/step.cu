@@ -385,7 +385,7 @@ void step_many(StepJob<T> job) {
   }
   for (; tile < last; tile++) {
     while (low + 1 < job.count && job.sets[low + 1].first_tile <= tile) low++;
-    const StepSet set = job.sets[low];
+    const StepSet& set = job.sets[low];
     const int64_t items = set.rows * packs_of<T>(set.cols);
     const int64_t begin = (tile - set.first_tile) * kTile;
     const int64_t end = items - begin < kTile ? items : begin + kTile;
