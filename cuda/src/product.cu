@@ -14,6 +14,8 @@
  *                  thread in ascending order. A label out of range gives NaN in its loss and is reported at the next wait.
  *
  * exp and log are made of IEEE additions, products and divisions, without fma: the CPU's bits.
+ * Registers (sm_90): multiply 175 at 128 x 128, 103 at 64 x 64, 76 at 32 x 32 (f64 128, 124); softmax 48 and 53, bias 38,
+ * backward 48 and 56.
  * Emulated: all but cuBLAS.
  */
 #include <dlfcn.h>
@@ -258,7 +260,6 @@ namespace {
 
 // A library stays loaded once it was: queues hold handles of it.
 pthread_mutex_t blas_mutex = PTHREAD_MUTEX_INITIALIZER;
-Blas* blas_loaded = nullptr;  /* guarded by blas_mutex */
 Blas* blas_present = nullptr; /* __atomic; NULL: the plain kernel */
 
 #if defined(KITH_EMULATED)
@@ -269,6 +270,8 @@ Blas* open_blas(const char* path, kith_status* status, kith_call* call) {
   return nullptr;
 }
 #else
+Blas* blas_loaded = nullptr; /* guarded by blas_mutex */
+
 template <class F>
 F symbol(void* library, const char* name, const char** missing) {
   void* const found = dlsym(library, name);

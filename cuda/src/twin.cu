@@ -7,6 +7,7 @@
  * Launch: 256 threads, grid-stride over eight elements of a row (16 bytes of the 16-bit types, 32 of f32), at most 8 blocks a
  * multiprocessor. Where a stream is not aligned to 16 bytes all go element by element. Streaming stores are not told apart:
  * what is written leaves the L2 either way.
+ * Registers (sm_90): 48 (f32), 63 (f64).
  * Determinism: element by element; the sink is added in an order that follows the launch.
  * Emulated: all.
  */
