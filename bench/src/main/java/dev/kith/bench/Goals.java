@@ -21,7 +21,7 @@ final class Goals {
    *
    * @param smoke a few pairs, no peers and one run of training: shows that the rows work, says
    *     little about speed
-   * @param progress told the row that is next
+   * @param progress told the row that is next, and what came out
    */
   Goals(boolean smoke, Consumer<String> progress) {
     this.smoke = smoke;
@@ -32,7 +32,13 @@ final class Goals {
     List<Measured> results = new ArrayList<>();
     for (GoalRow row : rows) {
       progress.accept(row.name());
-      results.add(row.workload().isPresent() ? kernel(row, row.workload().get()) : training(row));
+      Measured result =
+          row.workload().isPresent() ? kernel(row, row.workload().get()) : training(row);
+      results.add(result);
+      for (Goal.Outcome outcome : result.goals()) {
+        progress.accept(
+            "  %s: %s, %s".formatted(outcome.text(), outcome.value(), outcome.verdict()));
+      }
     }
     return results;
   }
