@@ -1,8 +1,8 @@
 /*
  * Dense products, and the passes of a model.
  *
- *   multiply       c_b = alpha op(a_b) op(b_b) + beta c_b. Tiles of c of 128 x 128 (f32), 64 x 64 or 32 x 32, 256 threads each,
- *                  with 8 x 8, 4 x 4 or 2 x 2 sums a thread in registers; slices of 16 inner indices go through shared memory,
+ *   multiply       c_b = alpha op(a_b) op(b_b) + beta c_b. Tiles of c of 128 x 128 and 32 x 128 (f32), 64 x 64 or 32 x 32, 256
+ *                  threads each, with 64, 16 or 4 sums a thread in registers; slices of 16 inner indices go through shared memory,
  *                  the next one already on its way. 64 flop a byte of shared memory at 128 x 128. Each element is one chain of
  *                  fma over 256 ascending inner indices at a time, which are then added to c: the same bits for every tile, and
  *                  those of the CPU's plain kernel on tiers with fma. Strides and transposes of any kind; batches share one
@@ -14,8 +14,8 @@
  *                  thread in ascending order. A label out of range gives NaN in its loss and is reported at the next wait.
  *
  * exp and log are made of IEEE additions, products and divisions, without fma: the CPU's bits.
- * Registers (sm_90): multiply 175 at 128 x 128, 103 at 64 x 64, 76 at 32 x 32 (f64 128, 124); softmax 48 and 53, bias 38,
- * backward 48 and 56.
+ * Registers (sm_90): multiply 168 at 128 x 128, 123 at 32 x 128, 103 at 64 x 64, 80 at 32 x 32 (f64 128, 126); softmax
+ * 48 and 53, bias 38, backward 48 and 56.
  * Emulated: all but cuBLAS.
  */
 #include <dlfcn.h>
@@ -82,25 +82,37 @@ KITH_DEVICE void load_square(const T* from, int64_t i_step, int64_t p_step, int6
   }
 }
 
-// N = 128, 64 or 32: the side of a tile. 16 x 16 threads with N / 16 rows and columns each, in groups of up to four.
-template <class T, int N>
+// The square's row p goes to `place` + p * width elements into the tile.
+template <class Part, class Tile, class T>
+KITH_DEVICE void put_square(Tile tile, const Pack<T, 4> (&square)[4], int place, int width) {
+  constexpr int kGroup = static_cast<int>(sizeof(Part) / sizeof(T));
+  for (int p = 0; p < 4; p++) {
+    for (int g = 0; g < 4; g += kGroup) {
+      Part part;
+      for (int e = 0; e < kGroup; e++) part.v[e] = square[p].v[g + e];
+      tile[(place + p * width + g) / kGroup] = part;
+    }
+  }
+}
+
+// Tiles of M x N: 16 x 16 threads with M / 16 rows and N / 16 columns each, in groups of up to four.
+template <class T, int M, int N>
 KITH_KERNEL(kThreads)
 void multiply(MultiplyJob<T> job) {
-  constexpr int kSums = N / 16;
-  constexpr int kGroup = kSums < 4 ? kSums : 4;
-  constexpr int kGroups = kSums / kGroup;
-  constexpr int kSquares = N / 4 * (kDepth / 4);  // of one operand in one slice
-  using Strip = Pack<T, 4>;
-  using Part = Pack<T, kGroup>;
-  // Element (p, i) of a: member i % 4 of strip p * N / 4 + i / 4.
-  KITH_SHARED(Part, a_tile, kDepth * N / kGroup);
-  KITH_SHARED(Part, b_tile, kDepth * N / kGroup);
+  constexpr int kDown = M / 16, kAcross = N / 16;
+  constexpr int kDownGroup = kDown < 4 ? kDown : 4, kAcrossGroup = kAcross < 4 ? kAcross : 4;
+  using Square = Pack<T, 4>[4];
+  using Rows = Pack<T, kDownGroup>;
+  using Columns = Pack<T, kAcrossGroup>;
+  // Element (p, i) of a: member i % kDownGroup of (p * M + i) / kDownGroup.
+  KITH_SHARED(Rows, a_tile, kDepth * M / kDownGroup);
+  KITH_SHARED(Columns, b_tile, kDepth * N / kAcrossGroup);
   const int thread = static_cast<int>(threadIdx.x);
   const int row = thread / 16, column = thread % 16;
   for (int64_t tile = blockIdx.x; tile < job.tiles; tile += gridDim.x) {
     const int64_t batch = tile / (job.tiles_down * job.tiles_across);
     const int64_t in_batch = tile - batch * job.tiles_down * job.tiles_across;
-    const int64_t first_row = in_batch / job.tiles_across * N;
+    const int64_t first_row = in_batch / job.tiles_across * M;
     const int64_t first_column = in_batch % job.tiles_across * N;
     const T* const a = job.a + batch * job.a_batch + first_row * job.a_row;
     const T* const b = job.b + batch * job.b_batch + first_column * job.b_column;
@@ -108,43 +120,32 @@ void multiply(MultiplyJob<T> job) {
 
     // Of 256 threads the first half (or less) brings a, the rest b; each its own square of 4 x 4.
     constexpr int kHalf = kThreads / 2;
-    static_assert(kSquares <= kHalf);
+    static_assert(M * (kDepth / 16) <= kHalf && N * (kDepth / 16) <= kHalf);
     const bool brings_b = thread >= kHalf;
     const int square = brings_b ? thread - kHalf : thread;
-    const bool brings = square < kSquares;
-    const int square_i = square % (N / 4) * 4, square_p = square / (N / 4) * 4;
+    const int width = (brings_b ? N : M) / 4;
+    const bool brings = square < width * (kDepth / 4);
+    const int square_i = square % width * 4, square_p = square / width * 4;
     const T* const source = brings_b ? b : a;
     const int64_t i_step = brings_b ? job.b_column : job.a_row;
     const int64_t p_step = brings_b ? job.b_row : job.a_column;
     const int64_t i_count = (brings_b ? job.n - first_column : job.m - first_row) - square_i;
-    Strip next[4];
+    Square next;
     if (brings) {
       load_square<T>(source + square_i * i_step + square_p * p_step, i_step, p_step, i_count, job.k - square_p, next);
     }
 
     int64_t done = 0;
     do {
-      T sums[kSums][kSums];
-      for (int i = 0; i < kSums; i++) {
-        for (int j = 0; j < kSums; j++) sums[i][j] = T(0);
+      T sums[kDown][kAcross];
+      for (int i = 0; i < kDown; i++) {
+        for (int j = 0; j < kAcross; j++) sums[i][j] = T(0);
       }
       const int64_t slice_end = job.k - done < kSlice ? job.k : done + kSlice;
       for (int64_t p0 = done; p0 < slice_end; p0 += kDepth) {
         __syncthreads();
-        if (brings) {
-          for (int p = 0; p < 4; p++) {
-            for (int g = 0; g < 4 / kGroup; g++) {
-              Part part;
-              for (int e = 0; e < kGroup; e++) part.v[e] = next[p].v[g * kGroup + e];
-              const int place = ((square_p + p) * N + square_i) / kGroup + g;
-              if (brings_b) {
-                b_tile[place] = part;
-              } else {
-                a_tile[place] = part;
-              }
-            }
-          }
-        }
+        if (brings && brings_b) put_square<Columns>(b_tile, next, square_p * N + square_i, N);
+        if (brings && !brings_b) put_square<Rows>(a_tile, next, square_p * M + square_i, M);
         __syncthreads();
         const int64_t following = p0 + kDepth;
         if (brings && following < job.k) {
@@ -153,26 +154,27 @@ void multiply(MultiplyJob<T> job) {
         }
         const int depth = slice_end - p0 < kDepth ? static_cast<int>(slice_end - p0) : kDepth;
         for (int p = 0; p < depth; p++) {
-          T x[kSums], y[kSums];
-          for (int g = 0; g < kGroups; g++) {
-            const Part xs = a_tile[(p * N + g * 16 * kGroup) / kGroup + row];
-            const Part ys = b_tile[(p * N + g * 16 * kGroup) / kGroup + column];
-            for (int e = 0; e < kGroup; e++) {
-              x[g * kGroup + e] = xs.v[e];
-              y[g * kGroup + e] = ys.v[e];
-            }
+          T x[kDown], y[kAcross];
+          for (int i = 0; i < kDown; i += kDownGroup) {
+            const Rows part = a_tile[(p * M + i * 16) / kDownGroup + row];
+            for (int e = 0; e < kDownGroup; e++) x[i + e] = part.v[e];
           }
-          for (int i = 0; i < kSums; i++) {
-            for (int j = 0; j < kSums; j++) sums[i][j] = fused(x[i], y[j], sums[i][j]);
+          for (int j = 0; j < kAcross; j += kAcrossGroup) {
+            const Columns part = b_tile[(p * N + j * 16) / kAcrossGroup + column];
+            for (int e = 0; e < kAcrossGroup; e++) y[j + e] = part.v[e];
+          }
+          for (int i = 0; i < kDown; i++) {
+            for (int j = 0; j < kAcross; j++) sums[i][j] = fused(x[i], y[j], sums[i][j]);
           }
         }
       }
       const T beta = done == 0 ? job.beta : T(1);
       const bool reads = done > 0 || job.reads != 0;
-      for (int i = 0; i < kSums; i++) {
-        const int64_t r = first_row + i / kGroup * 16 * kGroup + row * kGroup + i % kGroup;
-        for (int j = 0; j < kSums; j++) {
-          const int64_t q = first_column + j / kGroup * 16 * kGroup + column * kGroup + j % kGroup;
+      for (int i = 0; i < kDown; i++) {
+        const int64_t r = first_row + i / kDownGroup * 16 * kDownGroup + row * kDownGroup + i % kDownGroup;
+        for (int j = 0; j < kAcross; j++) {
+          const int64_t q =
+              first_column + j / kAcrossGroup * 16 * kAcrossGroup + column * kAcrossGroup + j % kAcrossGroup;
           if (r >= job.m || q >= job.n) continue;
           const T product = job.alpha * sums[i][j];
           T* const to = c + r * job.c_row + q;
@@ -184,13 +186,20 @@ void multiply(MultiplyJob<T> job) {
   }
 }
 
-template <class T, int N>
+// False where the tile would be too large: fewer tiles than multiprocessors, or half as much again beyond the edges.
+template <class T, int M, int N>
+bool suits(const Entry& entry, const MultiplyJob<T>& job, int64_t batches) {
+  const int64_t down = cut_into(job.m, M), across = cut_into(job.n, N);
+  return batches * down * across >= entry.multiprocessors() && down * M * across * N <= job.m * job.n / 2 * 3;
+}
+
+template <class T, int M, int N>
 bool launch_multiply(Entry& entry, MultiplyJob<T>& job, int64_t batches) {
-  job.tiles_down = cut_into(job.m, N);
+  job.tiles_down = cut_into(job.m, M);
   job.tiles_across = cut_into(job.n, N);
   job.tiles = batches * job.tiles_down * job.tiles_across;
   const unsigned blocks = entry.grid(job.tiles, 1 << 20);
-  return entry.launched(KITH_LAUNCH((multiply<T, N>), blocks, kThreads, 0, entry.stream(), job));
+  return entry.launched(KITH_LAUNCH((multiply<T, M, N>), blocks, kThreads, 0, entry.stream(), job));
 }
 
 template <class T>
@@ -214,15 +223,13 @@ bool multiply_plain(Entry& entry, int64_t batches, double alpha, const View& a, 
   job.alpha = static_cast<T>(alpha);
   job.beta = static_cast<T>(beta);
   job.reads = beta != 0 ? 1 : 0;
-  // The largest tile that gives every multiprocessor one.
-  const int64_t wanted = entry.multiprocessors();
+  // The bits do not depend on the choice.
   if constexpr (sizeof(T) == 4) {
-    if (batches * cut_into(job.m, 128) * cut_into(job.n, 128) >= wanted) {
-      return launch_multiply<T, 128>(entry, job, batches);
-    }
+    if (suits<T, 128, 128>(entry, job, batches)) return launch_multiply<T, 128, 128>(entry, job, batches);
+    if (suits<T, 32, 128>(entry, job, batches)) return launch_multiply<T, 32, 128>(entry, job, batches);
   }
-  if (batches * cut_into(job.m, 64) * cut_into(job.n, 64) >= wanted) return launch_multiply<T, 64>(entry, job, batches);
-  return launch_multiply<T, 32>(entry, job, batches);
+  if (suits<T, 64, 64>(entry, job, batches)) return launch_multiply<T, 64, 64>(entry, job, batches);
+  return launch_multiply<T, 32, 32>(entry, job, batches);
 }
 
 /* ---- cuBLAS -------------------------------------------------------------------------------------------------------- */
