@@ -69,67 +69,6 @@ void take_values(CpuWeights* w, const double* values) {
   }
 }
 
-// Which columns have entries, and where each entry's column stands among them.
-bool find_used(CpuWeights* w) {
-  int32_t* position = nullptr;
-  if (!take(&position, w->cols)) return false;
-  for (int64_t j = 0; j < w->cols; j++) position[j] = -1;
-  for (int64_t e = 0; e < w->entries; e++) position[w->columns[e]] = 0;
-  int32_t count = 0;
-  for (int64_t j = 0; j < w->cols; j++) {
-    if (position[j] == 0) position[j] = count++;
-  }
-  w->used_count = count;
-  w->slots = w->columns;
-  bool fine = true;
-  if (count < w->cols) {
-    fine = take(&w->used, count);
-    w->slots = nullptr;
-    fine = fine && take(&w->slots, w->entries);
-    if (fine) {
-      for (int64_t j = 0; j < w->cols; j++) {
-        if (position[j] >= 0) w->used[position[j]] = static_cast<int32_t>(j);
-      }
-      for (int64_t e = 0; e < w->entries; e++) w->slots[e] = position[w->columns[e]];
-    }
-  }
-  std::free(position);
-  return fine;
-}
-
-// Sets w->pairwise and the list of pairs; false when memory is out.
-bool find_pairs(CpuWeights* w) {
-  if (w->rows != w->cols || w->output_rows != nullptr) return true;
-  int32_t* partner = nullptr;
-  if (!take(&partner, w->rows)) return false;
-  for (int64_t i = 0; i < w->rows; i++) partner[i] = static_cast<int32_t>(i);
-  bool pairwise = true;
-  for (int64_t i = 0; i < w->rows && pairwise; i++) {
-    for (int64_t e = w->offsets[i]; e < w->offsets[i + 1] && pairwise; e++) {
-      const int64_t j = w->columns[e];
-      if (j == i) continue;
-      const bool free_both = partner[i] == i && partner[j] == j;
-      pairwise = free_both || partner[i] == j;
-      if (free_both) {
-        partner[i] = static_cast<int32_t>(j);
-        partner[j] = static_cast<int32_t>(i);
-      }
-    }
-  }
-  w->pairwise = pairwise;
-  bool fine = true;
-  if (pairwise) {
-    fine = take(&w->pairs, 2 * w->rows);
-    for (int64_t i = 0; i < w->rows && fine; i++) {
-      if (partner[i] < i) continue;
-      w->pairs[2 * w->pair_count] = static_cast<int32_t>(i);
-      w->pairs[2 * w->pair_count++ + 1] = partner[i];
-    }
-  }
-  std::free(partner);
-  return fine;
-}
-
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 /* ---- kith_mix ---------------------------------------------------------------------------------------------------- */
@@ -282,7 +221,11 @@ kith_status kith_weights_sparse(kith_queue* queue, int64_t rows, int64_t cols, c
       std::memcpy(w->output_rows, output_rows, static_cast<size_t>(rows) * sizeof(int32_t));
     }
     kith::take_values(w, values);
-    fine = kith::find_used(w) && kith::find_pairs(w);
+    fine = kith::list_used(cols, w->columns, entries, &w->used, &w->slots, &w->used_count);
+    if (fine && w->slots == nullptr) w->slots = w->columns;
+    if (fine && rows == cols && !w->scattered) {
+      fine = kith::list_pairs(rows, w->offsets, w->columns, &w->pairwise, &w->pairs, &w->pair_count);
+    }
   }
   if (!fine) {
     if (w != nullptr) kith::release(w);

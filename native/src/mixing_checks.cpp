@@ -75,6 +75,10 @@ kith_status check_output_rows(kith_call* call, int64_t rows, const int32_t* outp
   return status;
 }
 
+int32_t* take(int64_t count) {
+  return static_cast<int32_t*>(std::malloc(static_cast<size_t>(count > 0 ? count : 1) * sizeof(int32_t)));
+}
+
 bool check_term(Arguments& entry, const char* kind, int k, const kith_term& term, int64_t rows,
                 const MixOperands& operands, Matrix* m, MixTerm* out) {
   char name[32];
@@ -121,6 +125,63 @@ kith_status check_dense(kith_call* call, int64_t rows, int64_t cols, const doubl
     }
   }
   return KITH_OK;
+}
+
+bool list_used(int64_t cols, const int32_t* columns, int64_t entries, int32_t** used, int32_t** slots,
+               int64_t* used_count) {
+  int32_t* position = take(cols);
+  if (position == nullptr) return false;
+  for (int64_t j = 0; j < cols; j++) position[j] = -1;
+  for (int64_t e = 0; e < entries; e++) position[columns[e]] = 0;
+  int32_t count = 0;
+  for (int64_t j = 0; j < cols; j++) {
+    if (position[j] == 0) position[j] = count++;
+  }
+  *used_count = count;
+  bool fine = true;
+  if (count < cols) {
+    *used = take(count);
+    *slots = take(entries);
+    fine = *used != nullptr && *slots != nullptr;
+    for (int64_t j = 0; j < cols && fine; j++) {
+      if (position[j] >= 0) (*used)[position[j]] = static_cast<int32_t>(j);
+    }
+    for (int64_t e = 0; e < entries && fine; e++) (*slots)[e] = position[columns[e]];
+  }
+  std::free(position);
+  return fine;
+}
+
+bool list_pairs(int64_t rows, const int64_t* offsets, const int32_t* columns, bool* pairwise, int32_t** pairs,
+                int64_t* pair_count) {
+  int32_t* partner = take(rows);
+  if (partner == nullptr) return false;
+  for (int64_t i = 0; i < rows; i++) partner[i] = static_cast<int32_t>(i);
+  *pairwise = true;
+  for (int64_t i = 0; i < rows && *pairwise; i++) {
+    for (int64_t e = offsets[i]; e < offsets[i + 1] && *pairwise; e++) {
+      const int64_t j = columns[e];
+      if (j == i) continue;
+      const bool free_both = partner[i] == i && partner[j] == j;
+      *pairwise = free_both || partner[i] == j;
+      if (free_both) {
+        partner[i] = static_cast<int32_t>(j);
+        partner[j] = static_cast<int32_t>(i);
+      }
+    }
+  }
+  bool fine = true;
+  if (*pairwise) {
+    *pairs = take(2 * rows);
+    fine = *pairs != nullptr;
+    for (int64_t i = 0; i < rows && fine; i++) {
+      if (partner[i] < i) continue;
+      (*pairs)[2 * *pair_count] = static_cast<int32_t>(i);
+      (*pairs)[2 * (*pair_count)++ + 1] = partner[i];
+    }
+  }
+  std::free(partner);
+  return fine;
 }
 
 bool check_mix(Arguments& entry, const kith_weights* weights, const kith_expression* expression, const kith_matrix* y,

@@ -4,7 +4,7 @@
 
 #include "core.hpp"
 #include "dispatch.hpp"
-#include "reduction.hpp"
+#include "reduction_checks.hpp"
 
 namespace kith {
 
@@ -58,12 +58,6 @@ void combine_vectors(double* values, int64_t count, int64_t pitch, int64_t width
     }
     count = half + count % 2;
   }
-}
-
-bool floating(Entry& entry, const char* name, const Matrix& m) {
-  if (is_floating(m.dtype)) return true;
-  entry.fail(KITH_UNSUPPORTED, "%s is %s; reductions take f32, f64, bf16 and f16", name, dtype_name(m.dtype));
-  return false;
 }
 
 /* ---- rows and segments ----------------------------------------------------------------------------------------- */
@@ -174,41 +168,16 @@ void finish_row(void* context, int64_t row, int32_t) {
 kith_status reduce(Entry& entry, int32_t reduction, const kith_matrix* a, const kith_matrix* b, const int64_t* bounds,
                    int64_t segments, const kith_matrix* out) {
   RowTask task = {};
-  if (reduction < KITH_REDUCE_SUM || reduction > KITH_REDUCE_NONFINITE) {
-    return entry.fail(KITH_INVALID, "the reduction is %d; use one of kith_reduction", reduction);
-  }
+  ReduceOperands operands;
+  if (!check_reduce(entry, reduction, a, b, bounds, segments, out, &operands)) return entry.status();
   task.reduction = reduction;
-  task.binary = reduction == KITH_REDUCE_DOT || reduction == KITH_REDUCE_DISTANCE;
-  if (!entry.matrix("a", a, &task.a) || !floating(entry, "a", task.a)) return entry.status();
-  if (task.binary != (b != nullptr)) {
-    return entry.fail(KITH_INVALID, task.binary ? "b is NULL; dot and distance need it"
-                                                : "b is given; only dot and distance take it");
-  }
-  if (task.binary) {
-    if (!entry.matrix("b", b, task.a.dtype, -1, task.a.cols, &task.b)) return entry.status();
-    if (task.b.rows != task.a.rows && task.b.rows != 1) {
-      return entry.fail(KITH_INVALID, "b has %lld rows and a has %lld; give as many, or one row for all",
-                        static_cast<long long>(task.b.rows), static_cast<long long>(task.a.rows));
-    }
-  }
+  task.a = operands.a;
+  task.b = operands.b;
+  task.out = operands.out;
+  task.binary = operands.binary;
   const int64_t whole[2] = {0, task.a.cols};
-  if (bounds == nullptr) {
-    if (!entry.matrix("out", out, KITH_F64, 1, task.a.rows, &task.out)) return entry.status();
-    bounds = whole;
-    task.out_pitch = 1;
-  } else {
-    for (int64_t s = 0; s <= segments; s++) {
-      if (bounds[s] < (s == 0 ? 0 : bounds[s - 1]) || bounds[s] > task.a.cols) {
-        return entry.fail(KITH_INVALID, "bounds[%lld] is %lld; bounds must ascend within the %lld columns of a",
-                          static_cast<long long>(s), static_cast<long long>(bounds[s]),
-                          static_cast<long long>(task.a.cols));
-      }
-    }
-    if (!entry.matrix("out", out, KITH_F64, task.a.rows, segments, &task.out)) return entry.status();
-    task.out_pitch = task.out.stride;
-  }
-  if (!entry.disjoint("out", task.out, "a", task.a, false)) return entry.status();
-  if (task.binary && !entry.disjoint("out", task.out, "b", task.b, false)) return entry.status();
+  task.out_pitch = bounds == nullptr ? 1 : task.out.stride;
+  if (bounds == nullptr) bounds = whole;
   if (task.a.rows == 0 || segments == 0) return entry.finish();
 
   task.bounds = bounds;
@@ -305,54 +274,6 @@ void finish_pair(void* pointer, int64_t p, int32_t) {
 
 /* ---- sums over nodes ------------------------------------------------------------------------------------------------ */
 
-// True when program[at ..] is a balanced sum of `rows` rows, all of x or all of remote; lists them.
-bool balanced_sum(const int32_t* program, int64_t length, int64_t at, int64_t rows, int64_t x_rows, int32_t* found) {
-  if (length - at < 2 * rows - 1) return false;
-  if (rows == 1) {
-    *found = program[at];
-    return program[at] >= 0;
-  }
-  const int64_t half = rows / 2;
-  return balanced_sum(program, length, at, half, x_rows, found) &&
-         balanced_sum(program, length, at + 2 * half - 1, half, x_rows, found + half) &&
-         program[at + 2 * rows - 2] == -1 && (found[0] < x_rows) == (found[half] < x_rows);
-}
-
-// Translates the postfix program; operations has room for `length`. Returns how many. No stack grows by it.
-int64_t translate(const int32_t* program, int64_t length, int64_t x_rows, NodeOperation* operations) {
-  int64_t count = 0, height = 0;
-  for (int64_t at = 0; at < length;) {
-    NodeOperation& operation = operations[count++];
-    std::memset(&operation, 0, sizeof(operation));
-    if (program[at] < 0) {
-      operation.kind = kNodeAdd;
-      height--;
-      at++;
-      continue;
-    }
-    if (balanced_sum(program, length, at, 8, x_rows, operation.rows)) {
-      operation.kind = kNodeSum8;
-      at += 15;
-    } else if (balanced_sum(program, length, at, 4, x_rows, operation.rows)) {
-      operation.kind = kNodeSum4;
-      at += 7;
-    } else if (balanced_sum(program, length, at, 2, x_rows, operation.rows)) {
-      operation.kind = kNodeSum2;
-      at += 3;
-    } else {
-      operation.rows[0] = program[at++];
-      if (height > 0 && at < length && program[at] == -1) {
-        operation.kind = kNodeAddRow;
-        at++;
-        continue;
-      }
-      operation.kind = kNodePush;
-    }
-    height++;
-  }
-  return count;
-}
-
 struct NodesContext {
   NodesTask task;
   int64_t cols;
@@ -386,34 +307,6 @@ void finish_distances(void* pointer, int64_t part, int32_t) {
   }
 }
 
-// *depth receives the greatest number of values on the stack.
-kith_status check_program(Entry& entry, const int32_t* program, int64_t length, int64_t rows, int64_t results,
-                          int64_t* depth) {
-  if (length < 0 || (length > 0 && program == nullptr)) {
-    return entry.fail(KITH_INVALID, "the program is %s with %lld entries; give its address and length",
-                      program == nullptr ? "NULL" : "given", static_cast<long long>(length));
-  }
-  int64_t height = 0;
-  *depth = 0;
-  for (int64_t at = 0; at < length; at++) {
-    if (program[at] < -1 || program[at] >= rows) {
-      return entry.fail(KITH_INVALID, "program[%lld] is %d; use -1 or a row number below %lld",
-                        static_cast<long long>(at), program[at], static_cast<long long>(rows));
-    }
-    if (program[at] == -1 && height < 2) {
-      return entry.fail(KITH_INVALID, "program[%lld] adds with %lld values on the stack; push two first",
-                        static_cast<long long>(at), static_cast<long long>(height));
-    }
-    height += program[at] == -1 ? -1 : 1;
-    if (height > *depth) *depth = height;
-  }
-  if (height != results) {
-    return entry.fail(KITH_INVALID, "the program leaves %lld values and %lld are wanted",
-                      static_cast<long long>(height), static_cast<long long>(results));
-  }
-  return KITH_OK;
-}
-
 }  // namespace
 
 }  // namespace kith
@@ -431,10 +324,7 @@ kith_status kith_reduce_segments(kith_queue* queue, int32_t reduction, const kit
                                  const int64_t* bounds, int64_t segments, const kith_matrix* out, kith_call* call) {
   kith::Entry entry(queue, call, "kith_reduce_segments");
   if (!entry.ok()) return entry.status();
-  if (bounds == nullptr || segments < 0) {
-    return entry.fail(KITH_INVALID, "bounds is %s with %lld segments; give segments + 1 bounds",
-                      bounds == nullptr ? "NULL" : "given", static_cast<long long>(segments));
-  }
+  if (!kith::check_bounds(entry, bounds, segments)) return entry.status();
   return kith::reduce(entry, reduction, a, b, bounds, segments, out);
 }
 
@@ -443,13 +333,12 @@ kith_status kith_gram(kith_queue* queue, const kith_matrix* a, const kith_matrix
   using namespace kith;
   Entry entry(queue, call, "kith_gram");
   GramContext context = {};
-  if (!entry.matrix("a", a, &context.a) || !floating(entry, "a", context.a)) return entry.status();
+  GramOperands operands;
+  if (!check_gram(entry, a, b, out, &operands)) return entry.status();
+  context.a = operands.a;
+  context.b = operands.b;
+  context.out = operands.out;
   context.symmetric = b == nullptr;
-  context.b = context.a;
-  if (b != nullptr && !entry.matrix("b", b, context.a.dtype, -1, context.a.cols, &context.b)) return entry.status();
-  if (!entry.matrix("out", out, KITH_F64, context.a.rows, context.b.rows, &context.out)) return entry.status();
-  if (!entry.disjoint("out", context.out, "a", context.a, false)) return entry.status();
-  if (!entry.disjoint("out", context.out, "b", context.b, false)) return entry.status();
 
   const int64_t a_tiles = cut_into(context.a.rows, kGramTile);
   const int64_t b_tiles = cut_into(context.b.rows, kGramTile);
@@ -496,44 +385,9 @@ kith_status kith_reduce_nodes(kith_queue* queue, const kith_matrix* x, const kit
   Entry entry(queue, call, "kith_reduce_nodes");
   NodesContext context = {};
   NodesTask& task = context.task;
-  Matrix mx, mremote = {}, mout = {}, mdistances = {};
-  if (!entry.matrix("x", x, &mx) || !floating(entry, "x", mx)) return entry.status();
-  if (remote != nullptr) {
-    if (!entry.matrix("remote", remote, -1, -1, mx.cols, &mremote)) return entry.status();
-    if (mremote.dtype != mx.dtype && mremote.dtype != compute_dtype(mx.dtype)) {
-      return entry.fail(KITH_INVALID, "remote is %s and x is %s; give it the dtype of x or its compute type",
-                        dtype_name(mremote.dtype), dtype_name(mx.dtype));
-    }
-  }
-  if (out == nullptr && distances == nullptr) {
-    return entry.fail(KITH_INVALID, "out and distances are both NULL; give one");
-  }
-  if (out != nullptr) {
-    if (!entry.matrix("out", out, -1, -1, mx.cols, &mout) || !floating(entry, "out", mout)) return entry.status();
-    if (compute_dtype(mout.dtype) != compute_dtype(mx.dtype)) {
-      return entry.fail(KITH_INVALID, "out is %s and x is %s; their compute types differ", dtype_name(mout.dtype),
-                        dtype_name(mx.dtype));
-    }
-    if (!entry.disjoint("out", mout, "x", mx, false)) return entry.status();
-    if (remote != nullptr && !entry.disjoint("out", mout, "remote", mremote, false)) return entry.status();
-  }
-  if (distances != nullptr) {
-    if (!entry.matrix("distances", distances, KITH_F64, 1, mx.rows, &mdistances)) return entry.status();
-    if (out != nullptr && mout.rows != 1) {
-      return entry.fail(KITH_INVALID, "out has %lld rows; distances go to one result",
-                        static_cast<long long>(mout.rows));
-    }
-    if (!entry.disjoint("distances", mdistances, "x", mx, false)) return entry.status();
-    if (remote != nullptr && !entry.disjoint("distances", mdistances, "remote", mremote, false)) return entry.status();
-    if (out != nullptr && !entry.disjoint("distances", mdistances, "out", mout, false)) return entry.status();
-  }
-  const int64_t results = out != nullptr ? mout.rows : 1;
-  if (mx.rows > INT32_MAX - mremote.rows) {
-    return entry.fail(KITH_INVALID, "x and remote have more rows than a program can name");
-  }
-  if (check_program(entry, program, program_length, mx.rows + mremote.rows, results, &task.depth) != KITH_OK) {
-    return entry.status();
-  }
+  NodesOperands operands;
+  if (!check_nodes(entry, x, remote, program, program_length, out, distances, &operands)) return entry.status();
+  const Matrix &mx = operands.x, &mremote = operands.remote, &mout = operands.out;
 
   task.x = mx.data;
   task.x_pitch = mx.stride * mx.element_bytes();
@@ -545,7 +399,8 @@ kith_status kith_reduce_nodes(kith_queue* queue, const kith_matrix* x, const kit
   task.out = mout.data;
   task.out_pitch = mout.stride * mout.element_bytes();
   task.out_dtype = out != nullptr ? mout.dtype : mx.dtype;
-  task.out_rows = results;
+  task.out_rows = operands.results;
+  task.depth = operands.depth;
   task.divisor = divisor;
   task.distances = distances != nullptr ? 1 : 0;
   task.tile = kChunk;
@@ -565,7 +420,7 @@ kith_status kith_reduce_nodes(kith_queue* queue, const kith_matrix* x, const kit
   task.operation_count = translate(program, program_length, mx.rows, operations);
   context.sums = reinterpret_cast<double*>(scratch + operation_bytes);
   context.workspace = scratch + operation_bytes + sum_bytes;
-  context.distances = reinterpret_cast<double*>(mdistances.data);
+  context.distances = reinterpret_cast<double*>(operands.distances.data);
   const int64_t bytes = mx.bytes() + mremote.bytes() + mout.bytes();
   if (entry.phase(context.blocks, bytes, nodes_body, &context) != KITH_OK) return entry.status();
   if (task.distances != 0) {
