@@ -34,11 +34,19 @@ public final class FailingSchedule implements MixingSchedule {
    * left.
    *
    * @throws IllegalArgumentException when the failures name a node that does not exist, or the rule
-   *     does not suit the graph
+   *     does not suit the graph or, on a directed one, what failures would leave of it
    */
   public static FailingSchedule of(Graph graph, WeightRule rule, Failures failures) {
+    MixingMatrix whole = rule.weights(graph);
+    if (!failures.none() && graph.directed() && whole.kind() == Kind.DOUBLY_STOCHASTIC) {
+      throw new IllegalArgumentException(
+          rule.text()
+              + " weights do not suit a directed graph that loses links, which leaves it with unequal"
+              + " degrees: give the constant schedule of the whole graph in its place, or out-degree"
+              + " weights and push-sum");
+    }
     return new FailingSchedule(
-        MixingSchedule.constant(rule.weights(graph)),
+        MixingSchedule.constant(whole),
         failures,
         new RandomSchedule(
             graph.nodes(),
@@ -46,23 +54,42 @@ public final class FailingSchedule implements MixingSchedule {
   }
 
   /**
-   * Any schedule: the weight of a failed link goes back to a self weight, that of the sender in a
-   * column-stochastic matrix and that of the receiver in the others. Symmetric matrices stay
-   * symmetric and doubly stochastic; where a doubly stochastic matrix that is not symmetric loses a
-   * link, only the rows still sum to 1.
-   *
-   * @throws IllegalArgumentException when the failures name a node that does not exist
+   * {@link #of(MixingSchedule, Failures, MixingMatrix.Kind)} that keeps the rows, which averaging
+   * needs.
    */
   public static FailingSchedule of(MixingSchedule base, Failures failures) {
+    return of(base, failures, Kind.ROW_STOCHASTIC);
+  }
+
+  /**
+   * Any schedule: the weight of a failed link goes back to a self weight, that of the sender in a
+   * column-stochastic matrix and that of the receiver in the others. Symmetric matrices stay
+   * symmetric and doubly stochastic. Where a doubly stochastic matrix that is not symmetric loses a
+   * link, rows and columns cannot both be kept.
+   *
+   * @param keep what still sums to 1 there: {@code COLUMN_STOCHASTIC} gives the weight to the
+   *     sender, as push-sum needs, {@code ROW_STOCHASTIC} to the receiver
+   * @throws IllegalArgumentException when the failures name a node that does not exist, or {@code
+   *     keep} is another kind
+   */
+  public static FailingSchedule of(MixingSchedule base, Failures failures, Kind keep) {
+    if (keep != Kind.ROW_STOCHASTIC && keep != Kind.COLUMN_STOCHASTIC) {
+      throw new IllegalArgumentException(
+          "a matrix that loses a link cannot stay "
+              + keep.words()
+              + ": keep it row-stochastic or column-stochastic");
+    }
     return new FailingSchedule(
         base,
         failures,
-        new RandomSchedule(base.nodes(), round -> surviving(base.at(round), failures, round)));
+        new RandomSchedule(
+            base.nodes(), round -> surviving(base.at(round), failures, round, keep)));
   }
 
-  private static MixingMatrix surviving(MixingMatrix w, Failures failures, long round) {
+  private static MixingMatrix surviving(MixingMatrix w, Failures failures, long round, Kind keep) {
     int n = w.nodes();
-    boolean toSender = w.kind() == Kind.COLUMN_STOCHASTIC;
+    Kind kind = w.kind() == Kind.DOUBLY_STOCHASTIC && !w.symmetric() ? keep : w.kind();
+    boolean toSender = kind == Kind.COLUMN_STOCHASTIC;
     double[] lost = new double[n];
     boolean broken = false;
     int[] offsets = new int[n + 1];
@@ -100,8 +127,6 @@ public final class FailingSchedule implements MixingSchedule {
     for (int i = 0; i < n; i++) {
       values[own[i]] += lost[i];
     }
-    Kind kind =
-        w.kind() == Kind.DOUBLY_STOCHASTIC && !w.symmetric() ? Kind.ROW_STOCHASTIC : w.kind();
     return MixingMatrix.checked(
         kind, offsets, Arrays.copyOf(columns, count), Arrays.copyOf(values, count));
   }

@@ -6,8 +6,8 @@ import java.util.Arrays;
  * What the algorithm sends, counted for every node as if it were a machine of its own: node j sends
  * one message to node i wherever w_ij is not zero and i differs from j. So the counts of a
  * simulation are those of the network it stands for, and do not depend on how the nodes are cut
- * over processes. An average over all nodes counts one message a node up the binary tree of nodes
- * and one down, 2 (n - 1) in all. A message counts its numbers, without headers.
+ * over processes. An average over m nodes counts one message a node up the binary tree of these
+ * nodes and one down, 2 (m - 1) in all. A message counts its numbers, without headers.
  *
  * <p>{@link #transportBytes} counts what this process really handed to its transport. Used by one
  * thread at a time.
@@ -104,16 +104,16 @@ public final class Meter {
   }
 
   /**
-   * One average over all nodes: a message from every node to its parent in the tree, and one back.
+   * One average over the given nodes, ascending: a message from every node to its parent in their
+   * tree, and one back.
    */
-  void average(long messageBytes) {
+  void average(int[] present, long messageBytes) {
     rounds++;
-    for (int j = 1; j < messages.length; j++) {
-      int parent = j & (j - 1);
-      messages[j]++;
-      bytes[j] += messageBytes;
-      messages[parent]++;
-      bytes[parent] += messageBytes;
+    for (int k = 1; k < present.length; k++) {
+      for (int node : new int[] {present[k], present[k & (k - 1)]}) {
+        messages[node]++;
+        bytes[node] += messageBytes;
+      }
     }
   }
 

@@ -11,10 +11,12 @@ import dev.kith.kernel.Mixing;
 import dev.kith.kernel.Reduction;
 import dev.kith.kernel.Term;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.stream.IntStream;
 
 /**
  * Topology, weights and the exchange: an optimizer written against it never asks where the rows of
@@ -191,22 +193,50 @@ public final class Network implements AutoCloseable {
   }
 
   /**
-   * The mean of the rows of all nodes, the same bits in every process; counted by the meter as part
-   * of the algorithm. Its sums travel in the type of x, whatever the message type is.
+   * The mean of the rows of all nodes that take part in the present round, the same bits in every
+   * process; counted by the meter as part of the algorithm. Its sums travel in the type of x,
+   * whatever the message type is.
    *
-   * @param x localNodes x d
+   * @param x localNodes x d, finite also in the rows of nodes that do not take part
    * @param mean 1 x d
+   * @throws IllegalStateException when no node takes part
    */
   public void average(DeviceMatrix x, DeviceMatrix mean) {
-    meter.average(x.cols() * x.dtype().bytes());
+    meter.average(present(), x.cols() * x.dtype().bytes());
     observeAverage(x, mean);
   }
 
   /** {@link #average} for reports: not counted by the meter. */
   public void observeAverage(DeviceMatrix x, DeviceMatrix mean) {
     checkRows(x);
+    int[] present = present();
+    if (present.length == 0) {
+      throw new IllegalStateException(
+          "no node takes part in round " + round + ": there is nothing to average");
+    }
+    if (present.length == nodes()) {
+      averageAll(x, mean);
+      return;
+    }
+    double[] weights = new double[localNodes()];
+    Arrays.setAll(weights, r -> schedule.isAlive(round, firstNode() + r) ? 1 : 0);
+    try (DeviceMatrix masked = x.like();
+        DeviceMatrix mask = x.like(1, x.rows(), DType.F64)) {
+      mask.upload(weights);
+      Mixing.combine(Expression.outer(1, mask, x), masked);
+      averageAll(masked, mean);
+    }
+    Mixing.combine(Expression.outer((double) nodes() / present.length, mean), mean);
+  }
+
+  private void averageAll(DeviceMatrix x, DeviceMatrix mean) {
     average.average(
         x, Optional.of(mean), Optional.empty(), what("the average", x.cols(), x.dtype()));
+  }
+
+  /** The nodes that take part in the present round, ascending. */
+  private int[] present() {
+    return IntStream.range(0, nodes()).filter(i -> schedule.isAlive(round, i)).toArray();
   }
 
   /**

@@ -47,6 +47,11 @@ public final class CentralSgd extends LockstepOptimizer {
   }
 
   @Override
+  void undo() {
+    local.undo();
+  }
+
+  @Override
   void iterate() {
     average.apply(local.advance(x).formed(stepped), x);
   }

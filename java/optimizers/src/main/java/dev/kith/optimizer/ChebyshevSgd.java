@@ -60,6 +60,11 @@ public final class ChebyshevSgd extends LockstepOptimizer {
   }
 
   @Override
+  void undo() {
+    local.undo();
+  }
+
+  @Override
   void iterate() {
     DeviceMatrix mixed = gossip.mix(network(), local.advance(x), a, b, this::requireFinite);
     DeviceMatrix done = x;

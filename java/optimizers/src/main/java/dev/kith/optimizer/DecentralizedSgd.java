@@ -1,13 +1,13 @@
 package dev.kith.optimizer;
 
 import dev.kith.device.DeviceMatrix;
+import dev.kith.graph.MixingMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 
 /**
  * Decentralized SGD: a step on the own gradient, and a weighted average with the neighbours.
@@ -44,22 +44,17 @@ public final class DecentralizedSgd extends LockstepOptimizer {
   private final Form form;
   private final String variant;
   private final LocalSteps local;
-  private final Optional<DeviceMatrix> moved;
   private DeviceMatrix x;
   private DeviceMatrix next;
 
   private DecentralizedSgd(Builder builder) {
     super(builder.form == Form.ATC ? "dsgd" : "dsgd-cta", builder.problem, builder.network);
-    requireRowsSumToOne(builder.network);
+    requireWeights(builder.network.schedule().at(0));
     this.form = builder.form;
     this.variant = LocalSteps.variant(builder);
     this.x = start(builder.initial);
     this.next = own(x.like());
     this.local = own(new LocalSteps(this, builder, x));
-    // The combine half needs the parameters from before the local steps, where these are taken in
-    // place.
-    this.moved =
-        form == Form.CTA && local.inPlace() ? Optional.of(own(x.like())) : Optional.empty();
   }
 
   /**
@@ -72,16 +67,24 @@ public final class DecentralizedSgd extends LockstepOptimizer {
   }
 
   @Override
+  void requireWeights(MixingMatrix w) {
+    requireRowsSumToOne(w);
+  }
+
+  @Override
+  void undo() {
+    local.undo();
+  }
+
+  @Override
   void iterate() {
+    Combination stepped = local.advance(x);
     if (form == Form.ATC) {
-      network().mix(local.advance(x).inner(1), next);
-    } else if (moved.isEmpty()) {
-      network().mix(local.advance(x).tail().plusOuter(Expression.inner(x), 1), next);
+      network().mix(stepped.inner(1), next);
+    } else if (!local.aside()) {
+      network().mix(stepped.tail().plusOuter(Expression.inner(x), 1), next);
     } else {
-      DeviceMatrix z = moved.get();
-      z.copyFrom(x);
-      Expression e = local.advance(z).plusOuter(Expression.inner(x), 1);
-      network().mix(e.plusOuter(-1, x), next);
+      network().mix(stepped.plusOuter(Expression.inner(x), 1).plusOuter(-1, x), next);
     }
     requireFinite();
     DeviceMatrix done = x;

@@ -2,10 +2,7 @@ package dev.kith.optimizer;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
-import dev.kith.kernel.Expression;
 import dev.kith.kernel.Memory;
-import dev.kith.kernel.Mixing;
-import java.util.Arrays;
 
 /**
  * Gives every node that takes part in the present round the average over those nodes; the others
@@ -31,26 +28,9 @@ final class GlobalAverage implements AutoCloseable {
    *     finite
    */
   void apply(DeviceMatrix from, DeviceMatrix to) {
-    Participants present = optimizer.participants();
-    int[] absent = present.absentRows();
-    if (present.count() == present.nodes()) {
-      optimizer.network().average(from, mean);
-    } else {
-      double[] weights = new double[Math.toIntExact(from.rows())];
-      Arrays.fill(weights, 1);
-      for (int row : absent) {
-        weights[row] = 0;
-      }
-      try (DeviceMatrix masked = from.like();
-          DeviceMatrix mask = from.like(1, from.rows(), DType.F64)) {
-        mask.upload(weights);
-        Mixing.combine(Expression.outer(1, mask, from), masked);
-        optimizer.network().average(masked, mean);
-      }
-      Mixing.combine(Expression.outer((double) present.nodes() / present.count(), mean), mean);
-    }
+    optimizer.network().average(from, mean);
     optimizer.requireFiniteAverage(from, mean);
-    try (FrozenRows kept = FrozenRows.of(from, absent)) {
+    try (FrozenRows kept = FrozenRows.of(from, optimizer.absentRows())) {
       Memory.gatherRows(mean, firstRow, to);
       kept.restore(to);
     }

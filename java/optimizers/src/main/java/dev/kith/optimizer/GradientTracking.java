@@ -2,12 +2,14 @@ package dev.kith.optimizer;
 
 import dev.kith.device.DeviceMatrix;
 import dev.kith.graph.MixingMatrix;
+import dev.kith.graph.MixingSchedule;
 import dev.kith.kernel.Expression;
 import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.IntStream;
 
 /**
  * Decentralized stochastic gradient tracking (DSGT, DIGing): every node follows an estimate Y of
@@ -23,6 +25,10 @@ import java.util.Objects;
  * it converges to the exact optimum at a fixed step size. Weights may change over time; they are
  * doubly stochastic. Each half is one pass. A node sends 2 d numbers to each neighbour a round, in
  * two messages.
+ *
+ * <p>Nodes that do not take part in a round keep their parameters. Whenever others take part than
+ * in the round before, tracking starts anew with Y = G(X) on those that do, so that the mean of Y
+ * is the mean of their gradients and they converge to their own optimum.
  *
  * <p>Source: Nedic, Olshevsky, Shi, "Achieving Geometric Convergence for Distributed Optimization
  * over Time-Varying Graphs", 2017 (CTA); Pu, Nedic, "Distributed Stochastic Gradient Tracking
@@ -41,11 +47,7 @@ public final class GradientTracking extends LockstepOptimizer {
 
   private GradientTracking(Builder builder) {
     super("dsgt", builder.problem, builder.network);
-    MixingMatrix w = builder.network.schedule().at(0);
-    if (w.kind() != MixingMatrix.Kind.DOUBLY_STOCHASTIC) {
-      throw new IllegalArgumentException(
-          "gradient tracking needs doubly stochastic weights, not a matrix of kind " + w.kind());
-    }
+    requireWeights(builder.network.schedule().at(0));
     this.form = builder.form;
     this.stepSize = builder.stepSize;
     this.x = start(builder.initial);
@@ -66,9 +68,22 @@ public final class GradientTracking extends LockstepOptimizer {
   }
 
   @Override
+  void requireWeights(MixingMatrix w) {
+    if (w.kind() != MixingMatrix.Kind.DOUBLY_STOCHASTIC) {
+      throw new IllegalArgumentException(
+          "gradient tracking needs doubly stochastic weights, not a matrix of kind "
+              + w.kind()
+              + " as in round "
+              + round()
+              + ": where links fail, take an undirected graph");
+    }
+  }
+
+  @Override
   void iterate() {
-    if (round() == 0) {
-      problem().gradient(x, gradient, 0);
+    int[] absent = absentRows();
+    if (round() == 0 || othersTakePart()) {
+      gradient(x, gradient, round(), absent);
       tracker.copyFrom(gradient);
     }
     Expression toX = Expression.inner(x);
@@ -79,7 +94,7 @@ public final class GradientTracking extends LockstepOptimizer {
                 : toX.plusOuter(-stepSize, tracker),
             nextX);
     requireFinite();
-    problem().gradient(nextX, nextGradient, round() + 1);
+    gradient(nextX, nextGradient, round() + 1, absent);
     Expression toTracker = Expression.inner(tracker);
     network()
         .mix(
@@ -97,6 +112,23 @@ public final class GradientTracking extends LockstepOptimizer {
     DeviceMatrix oldGradient = gradient;
     gradient = nextGradient;
     nextGradient = oldGradient;
+  }
+
+  /** The gradient of the nodes that take part; zero moves neither the others nor their tracker. */
+  private void gradient(DeviceMatrix at, DeviceMatrix g, long draw, int[] absent) {
+    problem().gradient(at, g, draw);
+    for (int row : absent) {
+      try (DeviceMatrix unused = g.row(row)) {
+        unused.fill(0);
+      }
+    }
+  }
+
+  /** Whether not the same nodes take part as in the round before. */
+  private boolean othersTakePart() {
+    MixingSchedule schedule = network().schedule();
+    return IntStream.range(0, network().nodes())
+        .anyMatch(i -> schedule.isAlive(round(), i) != schedule.isAlive(round() - 1, i));
   }
 
   @Override

@@ -11,7 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 
 /**
  * What every node does between two exchanges: s steps of a rule on its own gradients.
@@ -20,6 +20,9 @@ import java.util.function.Supplier;
  * follows takes it into its one pass, which also checks it. Every other gradient is checked before
  * it is used: rule state and parameters never meet one that is not finite. Nodes that do not take
  * part in a round keep their parameters and their rule state.
+ *
+ * <p>Parameters move aside, in a matrix of their own, and the rule state is kept until the next
+ * round: a round that fails after its steps, in the exchange or in a later gradient, is undone.
  */
 final class LocalSteps implements AutoCloseable {
   private final LockstepOptimizer optimizer;
@@ -27,6 +30,9 @@ final class LocalSteps implements AutoCloseable {
   private final int count;
   private final DeviceMatrix gradient;
   private final Optional<Step> step;
+  private final Optional<DeviceMatrix> moved;
+  private final List<DeviceMatrix> before = new ArrayList<>();
+  private long stepsBefore;
 
   /** For the parameters {@code x}, or others of the same shape that stand for them. */
   LocalSteps(LockstepOptimizer optimizer, LocalStepBuilder<?> settings, DeviceMatrix x) {
@@ -39,6 +45,8 @@ final class LocalSteps implements AutoCloseable {
         plain
             ? Optional.empty()
             : Optional.of(new Step(rule, settings.options.orElseGet(StepOptions::none), x));
+    this.moved = step.isPresent() || count > 1 ? Optional.of(x.like()) : Optional.empty();
+    step.ifPresent(s -> s.state().forEach(m -> before.add(m.like())));
   }
 
   /** What snapshots of the same run have in common. */
@@ -48,22 +56,24 @@ final class LocalSteps implements AutoCloseable {
 
   /** Takes the steps of one round, with gradients at x. */
   Combination advance(DeviceMatrix x) {
-    return advance(x, x, () -> x);
+    return advance(x, x, moved -> moved);
   }
 
   /**
    * Takes the steps of one round.
    *
-   * @param x the parameters; changed by all steps but a last one that is returned unformed
+   * @param x the parameters; unchanged
    * @param first where the first gradient is taken
-   * @param later gives where the next one is taken, once x has changed
+   * @param later gives where the next one is taken, from the parameters after the steps so far
    * @return the parameters after all steps
    */
-  Combination advance(DeviceMatrix x, DeviceMatrix first, Supplier<DeviceMatrix> later) {
-    int[] absent = optimizer.participants().absentRows();
+  Combination advance(DeviceMatrix x, DeviceMatrix first, UnaryOperator<DeviceMatrix> later) {
+    keepState();
+    int[] absent = optimizer.absentRows();
     long draw = optimizer.round() * count;
+    DeviceMatrix z = x;
     for (int s = 0; s < count; s++) {
-      optimizer.problem().gradient(s == 0 ? first : later.get(), gradient, draw + s);
+      optimizer.problem().gradient(s == 0 ? first : later.apply(z), gradient, draw + s);
       for (int row : absent) {
         try (DeviceMatrix unused = gradient.row(row)) {
           unused.fill(0);
@@ -71,15 +81,42 @@ final class LocalSteps implements AutoCloseable {
       }
       if (step.isPresent()) {
         optimizer.requireFinite(gradient, "the gradient");
-        apply(step.get(), x, absent);
+        if (s == 0) {
+          z = moved.orElseThrow();
+          z.copyFrom(x);
+        }
+        apply(step.get(), z, absent);
       } else if (s < count - 1) {
         optimizer.requireFinite(gradient, "the gradient");
-        Mixing.combine(Expression.outer(x).plusOuter(-rule.stepSize(), gradient), x);
+        Expression stepped = Expression.outer(z).plusOuter(-rule.stepSize(), gradient);
+        z = moved.orElseThrow();
+        Mixing.combine(stepped, z);
       } else {
-        return Combination.of(x, -rule.stepSize(), gradient);
+        return Combination.of(z, -rule.stepSize(), gradient);
       }
     }
-    return Combination.of(x);
+    return Combination.of(z);
+  }
+
+  private void keepState() {
+    if (step.isPresent()) {
+      List<DeviceMatrix> state = step.get().state();
+      for (int k = 0; k < state.size(); k++) {
+        before.get(k).copyFrom(state.get(k));
+      }
+      stepsBefore = step.get().count();
+    }
+  }
+
+  /** Gives the rule the state from before the last {@link #advance}. */
+  void undo() {
+    if (step.isPresent()) {
+      List<DeviceMatrix> state = step.get().state();
+      for (int k = 0; k < state.size(); k++) {
+        state.get(k).copyFrom(before.get(k));
+      }
+      step.get().count(stepsBefore);
+    }
   }
 
   /** One step of the rule, in which absent nodes keep their parameters and their rule state. */
@@ -97,9 +134,9 @@ final class LocalSteps implements AutoCloseable {
     }
   }
 
-  /** Whether {@link #advance} changes x. */
-  boolean inPlace() {
-    return step.isPresent() || count > 1;
+  /** Whether the result of {@link #advance} starts from another matrix than x. */
+  boolean aside() {
+    return moved.isPresent();
   }
 
   /** The state of the rule, by name. */
@@ -124,6 +161,8 @@ final class LocalSteps implements AutoCloseable {
   @Override
   public void close() {
     step.ifPresent(Step::close);
+    moved.ifPresent(DeviceMatrix::close);
+    before.forEach(DeviceMatrix::close);
     gradient.close();
   }
 }

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /**
  * What algorithms share in which all nodes do round t before any does round t + 1: checks, the
@@ -49,8 +50,17 @@ abstract class LockstepOptimizer implements Optimizer {
     return "nodes " + first + " to " + (first + count - 1) + " of " + nodes;
   }
 
-  /** One round, in the network's present round; leaves the state as it was when it throws. */
+  /**
+   * One round, in the network's present round; leaves the state as it was when it throws and {@link
+   * #undo} is called.
+   */
   abstract void iterate();
+
+  /** Puts back what a round that failed has changed. */
+  void undo() {}
+
+  /** Refuses weights with which a round would not compute what the algorithm promises. */
+  void requireWeights(MixingMatrix w) {}
 
   /** The matrices that make up the state, by name, in a fixed order. */
   abstract Map<String, DeviceMatrix> state();
@@ -90,14 +100,30 @@ abstract class LockstepOptimizer implements Optimizer {
   @Override
   public final void step() {
     network.round(round);
-    iterate();
+    requireWeights(network.weights());
+    try {
+      iterate();
+    } catch (RuntimeException | Error e) {
+      undoAfter(e);
+      throw e;
+    }
     round++;
     network.round(round);
   }
 
-  /** Who takes part in the present round. */
-  final Participants participants() {
-    return Participants.of(network, round);
+  private void undoAfter(Throwable failure) {
+    try {
+      undo();
+    } catch (RuntimeException e) {
+      failure.addSuppressed(e);
+    }
+  }
+
+  /** The own rows whose nodes do not take part in the present round, ascending. */
+  final int[] absentRows() {
+    return IntStream.range(0, network.localNodes())
+        .filter(row -> !network.schedule().isAlive(round, network.firstNode() + row))
+        .toArray();
   }
 
   /** Releases it together with the optimizer. */
@@ -166,8 +192,7 @@ abstract class LockstepOptimizer implements Optimizer {
   }
 
   /** Refuses weights whose rows do not sum to 1: a common value would not stay. */
-  static void requireRowsSumToOne(Network network) {
-    MixingMatrix w = network.schedule().at(0);
+  static void requireRowsSumToOne(MixingMatrix w) {
     if (!w.kind().rowsSumToOne()) {
       throw new IllegalArgumentException(
           "the mixing matrix is of kind "

@@ -43,11 +43,7 @@ public final class PushSum extends LockstepOptimizer {
 
   private PushSum(Builder builder) {
     super("push-sum", builder.problem, builder.network);
-    MixingMatrix p = builder.network.schedule().at(0);
-    if (!p.kind().columnsSumToOne()) {
-      throw new IllegalArgumentException(
-          "push-sum needs a mixing matrix whose columns sum to 1, not one of kind " + p.kind());
-    }
+    requireWeights(builder.network.schedule().at(0));
     this.variant = LocalSteps.variant(builder);
     this.x = start(builder.initial);
     this.next = own(x.like());
@@ -71,9 +67,28 @@ public final class PushSum extends LockstepOptimizer {
   }
 
   @Override
+  void requireWeights(MixingMatrix p) {
+    if (!p.kind().columnsSumToOne()) {
+      throw new IllegalArgumentException(
+          "push-sum needs a mixing matrix whose columns sum to 1, not one of kind "
+              + p.kind()
+              + " as in round "
+              + round()
+              + ": take out-degree weights, and FailingSchedule.of(base, failures,"
+              + " Kind.COLUMN_STOCHASTIC) where links fail");
+    }
+  }
+
+  @Override
+  void undo() {
+    local.undo();
+    debias(x);
+  }
+
+  @Override
   void iterate() {
     MixingMatrix p = network().weights();
-    network().mix(p, local.advance(x, z, this::debiased).inner(1), next);
+    network().mix(p, local.advance(x, z, this::debias).inner(1), next);
     requireFinite();
     network().mixRider(p, Expression.inner(weights).withMessageType(DType.F64), nextWeights);
     double[] w = nextWeights.toDoubles();
@@ -91,12 +106,12 @@ public final class PushSum extends LockstepOptimizer {
     DeviceMatrix doneWeights = weights;
     weights = nextWeights;
     nextWeights = doneWeights;
-    debiased();
+    debias(x);
   }
 
-  /** z = x / w. */
-  private DeviceMatrix debiased() {
-    Mixing.combine(Expression.outer(1, inverse, x), z);
+  /** z = numerators / w. */
+  private DeviceMatrix debias(DeviceMatrix numerators) {
+    Mixing.combine(Expression.outer(1, inverse, numerators), z);
     return z;
   }
 

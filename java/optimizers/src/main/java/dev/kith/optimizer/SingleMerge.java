@@ -1,6 +1,7 @@
 package dev.kith.optimizer;
 
 import dev.kith.device.DeviceMatrix;
+import dev.kith.graph.MixingMatrix;
 import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
@@ -38,7 +39,7 @@ public final class SingleMerge extends LockstepOptimizer {
 
   private SingleMerge(Builder builder) {
     super("single-merge", builder.problem, builder.network);
-    requireRowsSumToOne(builder.network);
+    requireWeights(builder.network.schedule().at(0));
     this.variant = LocalSteps.variant(builder);
     this.mergeAfter = builder.mergeAfter;
     this.denseBegin = builder.denseBegin;
@@ -57,6 +58,16 @@ public final class SingleMerge extends LockstepOptimizer {
    */
   public static Builder builder(Problem problem, Network network, DeviceMatrix initial) {
     return new Builder(problem, network, initial);
+  }
+
+  @Override
+  void requireWeights(MixingMatrix w) {
+    requireRowsSumToOne(w);
+  }
+
+  @Override
+  void undo() {
+    local.undo();
   }
 
   @Override

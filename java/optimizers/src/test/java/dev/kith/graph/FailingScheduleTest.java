@@ -200,6 +200,41 @@ class FailingScheduleTest {
   }
 
   @Test
+  void asymmetricMatricesKeepTheirColumnsWhereAsked() {
+    FailingSchedule schedule =
+        FailingSchedule.of(
+            MixingSchedule.onePeerExponential(6),
+            Failures.builder().removeLink(0, 0, 1).build(),
+            Kind.COLUMN_STOCHASTIC);
+    MixingMatrix left = schedule.at(0);
+    assertEquals(Kind.COLUMN_STOCHASTIC, left.kind());
+    // 0 received from 1: the half stays with 1.
+    assertEquals(0.5, left.get(0, 0));
+    assertEquals(1, left.get(1, 1));
+    assertEquals(
+        "a matrix that loses a link cannot stay doubly-stochastic: keep it row-stochastic or"
+            + " column-stochastic",
+        refusal(
+            () ->
+                FailingSchedule.of(
+                    MixingSchedule.base2(6), Failures.builder().build(), Kind.DOUBLY_STOCHASTIC)));
+  }
+
+  @Test
+  void rulesThatNeedEqualDegreesRefuseDirectedGraphsThatLoseLinks() {
+    Graph directed = Topologies.exponential(8);
+    Failures failures = Failures.builder().removeNodes(5, 3).build();
+    String message = refusal(() -> FailingSchedule.of(directed, METROPOLIS, failures));
+    assertTrue(message.contains("out-degree weights and push-sum"), message);
+    assertEquals(
+        METROPOLIS.weights(directed),
+        FailingSchedule.of(directed, METROPOLIS, Failures.builder().build()).at(9));
+    assertEquals(
+        Kind.COLUMN_STOCHASTIC,
+        FailingSchedule.of(directed, new WeightRule.OutDegree(), failures).at(5).kind());
+  }
+
+  @Test
   void aRowWithoutSelfWeightGetsOne() {
     MixingMatrix swap =
         MixingMatrix.ofDense(Kind.DOUBLY_STOCHASTIC, new double[][] {{0, 1}, {1, 0}});

@@ -27,6 +27,7 @@ import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -83,27 +84,80 @@ class FailureTest {
   void aBadGradientNamesNodeAndRoundAndTheStateStays() {
     for (Algorithm algorithm : Algorithm.all()) {
       boolean tracking = algorithm.label().startsWith("dsgt");
-      long draw = 3L * algorithm.draws() + (tracking ? 1 : 0);
+      for (int k = 0; k < algorithm.draws(); k++) {
+        badGradient(algorithm, 3L * algorithm.draws() + k + (tracking ? 1 : 0));
+      }
+    }
+  }
+
+  private static void badGradient(Algorithm algorithm, long draw) {
+    try (Queue queue = Device.cpu().newQueue();
+        Transport transport = LocalTransport.single(N);
+        Problem problem =
+            new Spoiled(Algorithm.problem(N, transport, queue, DType.F32), 4, draw, Double.NaN);
+        Network network =
+            Network.builder(algorithm.schedule().apply(N)).transport(transport).build();
+        DeviceMatrix zero = DeviceMatrix.allocate(queue, 1, problem.layout(), DType.F32);
+        Optimizer optimizer = algorithm.factory().create(problem, network, zero)) {
+      for (int k = 0; k < 3; k++) {
+        optimizer.step();
+      }
+      List<double[]> good = state(optimizer);
+      var e = assertThrows(NonFiniteException.class, optimizer::step, algorithm.label());
+      assertEquals(4, e.node(), algorithm.label());
+      assertEquals(3, e.round(), algorithm.label());
+      assertTrue(
+          e.getMessage().contains("node 4") && e.getMessage().contains("round 3"), e.getMessage());
+      assertEquals(3, optimizer.round(), algorithm.label());
+      assertSame(good, state(optimizer), algorithm.label());
+    }
+  }
+
+  /** Everything that a snapshot holds, and the parameters. */
+  private static List<double[]> state(Optimizer optimizer) {
+    LockstepOptimizer lockstep = (LockstepOptimizer) optimizer;
+    List<double[]> state = new ArrayList<>();
+    lockstep.state().values().forEach(m -> state.add(m.toDoubles()));
+    state.add(Arrays.stream(lockstep.counters()).asDoubleStream().toArray());
+    state.add(optimizer.parameters().toDoubles());
+    return state;
+  }
+
+  private static void assertSame(List<double[]> expected, List<double[]> actual, String label) {
+    assertEquals(expected.size(), actual.size(), label);
+    for (int k = 0; k < expected.size(); k++) {
+      assertArrayEquals(expected.get(k), actual.get(k), label);
+    }
+  }
+
+  @Test
+  void anExchangeThatFailsAfterTheLocalStepsUndoesThem() {
+    for (Algorithm.Factory factory :
+        List.<Algorithm.Factory>of(
+            (p, w, x) -> DecentralizedSgd.builder(p, w, x).localSteps(3).build(),
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .form(DecentralizedSgd.Form.CTA)
+                    .rule(StepRule.Adam.withDefaults())
+                    .build(),
+            (p, w, x) ->
+                PushSum.builder(p, w, x)
+                    .rule(StepRule.Adam.withDefaults())
+                    .localSteps(2)
+                    .build())) {
+      List<Transport> group = LocalTransport.group(N, 2);
       try (Queue queue = Device.cpu().newQueue();
-          Transport transport = LocalTransport.single(N);
-          Problem problem =
-              new Spoiled(Algorithm.problem(N, transport, queue, DType.F32), 4, draw, Double.NaN);
+          Problem problem = Algorithm.problem(N, group.get(0), queue, DType.F32);
           Network network =
-              Network.builder(algorithm.schedule().apply(N)).transport(transport).build();
+              Network.builder(MixingSchedule.constant(Algorithm.ring(N)))
+                  .transport(group.get(0))
+                  .deadline(Duration.ofMillis(50))
+                  .build();
           DeviceMatrix zero = DeviceMatrix.allocate(queue, 1, problem.layout(), DType.F32);
-          Optimizer optimizer = algorithm.factory().create(problem, network, zero)) {
-        for (int k = 0; k < 3; k++) {
-          optimizer.step();
-        }
-        double[] good = optimizer.parameters().toDoubles();
-        var e = assertThrows(NonFiniteException.class, optimizer::step, algorithm.label());
-        assertEquals(4, e.node(), algorithm.label());
-        assertEquals(3, e.round(), algorithm.label());
-        assertTrue(
-            e.getMessage().contains("node 4") && e.getMessage().contains("round 3"),
-            e.getMessage());
-        assertEquals(3, optimizer.round(), algorithm.label());
-        assertArrayEquals(good, optimizer.parameters().toDoubles(), algorithm.label());
+          Optimizer optimizer = factory.create(problem, network, zero)) {
+        List<double[]> before = state(optimizer);
+        assertThrows(ExchangeException.class, optimizer::step);
+        assertSame(before, state(optimizer), optimizer.name());
       }
     }
   }
@@ -225,6 +279,12 @@ class FailureTest {
                     .build(),
             (p, w, x) -> PushSum.builder(p, w, x).build(),
             (p, w, x) -> SingleMerge.builder(p, w, x).mergeAfter(6).build(),
+            (p, w, x) -> GradientTracking.builder(p, w, x).stepSize(0.05).build(),
+            (p, w, x) ->
+                GradientTracking.builder(p, w, x)
+                    .form(DecentralizedSgd.Form.CTA)
+                    .stepSize(0.05)
+                    .build(),
             (p, w, x) -> CentralSgd.builder(p, w, x).build())) {
       new Algorithm("failing", 1, n -> schedule, factory)
           .run(
@@ -246,6 +306,59 @@ class FailureTest {
                 assertFalse(Arrays.equals(other, row(optimizer.parameters(), 3)));
                 return null;
               });
+    }
+  }
+
+  @Test
+  void gradientTrackingFindsTheOptimumOfTheNodesThatAreLeft() {
+    MixingSchedule schedule =
+        FailingSchedule.of(
+            Topologies.ring(N),
+            new WeightRule.Metropolis(),
+            Failures.builder().removeNodes(7, 2).build());
+    for (DecentralizedSgd.Form form : DecentralizedSgd.Form.values()) {
+      try (Queue queue = Device.cpu().newQueue();
+          // What a lost node computes, finite or not, reaches nobody.
+          Problem problem =
+              new Spoiled(
+                  Quadratic.random(N, 3, 2, 1, 3).build(queue, DType.F64), 2, 9, Double.NaN);
+          Network network = Network.builder(schedule).build();
+          DeviceMatrix zero = DeviceMatrix.allocate(queue, 1, problem.layout(), DType.F64);
+          GradientTracking optimizer =
+              GradientTracking.builder(problem, network, zero).form(form).stepSize(0.05).build()) {
+        for (int k = 0; k < 4000; k++) {
+          optimizer.step();
+        }
+        double[] x = row(optimizer.parameters(), 3);
+        double[] sum = new double[3];
+        for (int i : new int[] {0, 1, 3, 4, 5}) {
+          assertArrayEquals(x, row(optimizer.parameters(), i), 1e-10);
+          double[] g = row(optimizer.gradient(), i);
+          Arrays.setAll(sum, c -> sum[c] + g[c]);
+        }
+        assertArrayEquals(new double[3], sum, 1e-9);
+      }
+    }
+  }
+
+  @Test
+  void averagesAreCountedForTheNodesThatAreLeft() {
+    MixingSchedule schedule =
+        FailingSchedule.of(
+            Topologies.ring(4),
+            new WeightRule.Metropolis(),
+            Failures.builder().removeNodes(1, 0, 1).build());
+    try (Queue queue = Device.cpu().newQueue();
+        Quadratic problem = Quadratic.random(4, 5, 1, 1, 1).build(queue, DType.F32);
+        Network network = Network.builder(schedule).build();
+        DeviceMatrix zero = DeviceMatrix.allocate(queue, 1, problem.layout(), DType.F32);
+        Optimizer optimizer = CentralSgd.builder(problem, network, zero).build()) {
+      for (int k = 0; k < 10; k++) {
+        optimizer.step();
+      }
+      assertEquals((2 * 3 + 9 * 2 * 1) * 5 * 4, network.meter().bytes());
+      assertEquals(2 + 9, network.meter().messages(2));
+      assertEquals(1, network.meter().messages(1));
     }
   }
 

@@ -2,12 +2,15 @@ package dev.kith.optimizer;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
+import dev.kith.graph.FailingSchedule;
+import dev.kith.graph.Failures;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.kernel.Expression;
@@ -110,6 +113,49 @@ class PushSumTest {
           assertEquals(f.optimum()[c], z, 0.02);
         }
       }
+    }
+  }
+
+  @Test
+  void theMeanIsReachedWithoutALinkOfAScheduleThatIsNotSymmetric() {
+    Failures failures = Failures.builder().removeLink(1, 0, 2).build();
+    MixingSchedule base = MixingSchedule.onePeerExponential(8);
+    MixingSchedule schedule =
+        FailingSchedule.of(base, failures, MixingMatrix.Kind.COLUMN_STOCHASTIC);
+    try (Queue queue = Device.cpu().newQueue();
+        Quadratic problem = Quadratic.random(8, 1, 1, 1, 1).build(queue, DType.F64);
+        Network network = Network.builder(schedule).build();
+        DeviceMatrix start =
+            DeviceMatrix.of(queue, new double[][] {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}});
+        PushSum optimizer = PushSum.builder(problem, network, start).stepSize(0).build()) {
+      for (int k = 0; k < 300; k++) {
+        optimizer.step();
+        assertEquals(8, Arrays.stream(column(optimizer.weights(), 0)).sum(), 1e-13);
+      }
+      for (double z : column(optimizer.parameters(), 0)) {
+        assertEquals(3.5, z, 1e-12);
+      }
+    }
+  }
+
+  @Test
+  void aRoundWhoseColumnsDoNotSumToOneIsRefused() {
+    Failures failures = Failures.builder().removeLink(1, 0, 2).build();
+    MixingSchedule rowsOnly = FailingSchedule.of(MixingSchedule.onePeerExponential(8), failures);
+    try (Queue queue = Device.cpu().newQueue();
+        Quadratic problem = Quadratic.random(8, 1, 1, 1, 1).build(queue, DType.F64);
+        Network network = Network.builder(rowsOnly).build();
+        DeviceMatrix start = DeviceMatrix.allocate(queue, 1, problem.layout(), DType.F64);
+        PushSum optimizer = PushSum.builder(problem, network, start).build();
+        GradientTracking tracking = GradientTracking.builder(problem, network, start).build()) {
+      optimizer.step();
+      String message = assertThrows(IllegalArgumentException.class, optimizer::step).getMessage();
+      assertTrue(
+          message.contains("ROW_STOCHASTIC as in round 1") && message.contains("Kind.COLUMN"),
+          message);
+      tracking.step();
+      message = assertThrows(IllegalArgumentException.class, tracking::step).getMessage();
+      assertTrue(message.contains("ROW_STOCHASTIC as in round 1"), message);
     }
   }
 
