@@ -16,6 +16,7 @@ final class ProgressDisplay implements TrainingRun.Progress, AutoCloseable {
   private static final int WIDTH = 100;
   private final ProgressBar bar;
   private Measurement shown;
+  private long begun;
 
   private ProgressDisplay(ProgressBar bar) {
     this.bar = bar;
@@ -55,6 +56,24 @@ final class ProgressDisplay implements TrainingRun.Progress, AutoCloseable {
             String.format(Locale.ROOT, "accuracy %.1f %%", 100 * last.testAccuracy()));
       }
     }
+  }
+
+  /** The next of equal parts begins; the ones before are done. */
+  void next(String what) {
+    if (bar != null) {
+      bar.stepTo(begun);
+      bar.setExtraMessage(what);
+    }
+    begun++;
+  }
+
+  /** Prints something else; the bar goes on below it. */
+  void aside(Runnable print) {
+    if (bar != null) {
+      System.err.print("\r\033[K");
+      System.err.flush();
+    }
+    print.run();
   }
 
   @Override

@@ -67,14 +67,19 @@ final class ReproduceCommand implements Callable<Integer> {
     } catch (IllegalArgumentException unknown) {
       throw new ParameterException(spec.commandLine(), unknown.getMessage(), unknown);
     }
-    Reproduction reproduction = new Reproduction(open(), parseScale(), sabotage);
+    Device opened = open();
+    Setting.Scale size = parseScale();
     PrintWriter out = spec.commandLine().getOut();
     List<Verdict> verdicts = new ArrayList<>();
-    for (Claim claim : claims) {
-      Verdict verdict = reproduction.judge(claim);
-      verdicts.add(verdict);
-      if (!json) {
-        print(out, claim, verdict);
+    long measurements = (long) claims.size() * Reproduction.measurements(sabotage);
+    try (ProgressDisplay progress = ProgressDisplay.of("reproduce", measurements)) {
+      Reproduction reproduction = new Reproduction(opened, size, sabotage, progress::next);
+      for (Claim claim : claims) {
+        Verdict verdict = reproduction.judge(claim);
+        verdicts.add(verdict);
+        if (!json) {
+          progress.aside(() -> print(out, claim, verdict));
+        }
       }
     }
     if (json) {
@@ -139,7 +144,9 @@ final class ReproduceCommand implements Callable<Integer> {
       out.printf(
           "      sabotage   %s: %s%n",
           claim.sabotage(),
-          verdict.sabotageFails() ? "caught" : "NOT CAUGHT, the claim still holds");
+          verdict.sabotageFails()
+              ? "caught by " + String.join(", ", verdict.caughtBy())
+              : "NOT CAUGHT, no rule that holds without it fails under it");
     }
     out.println();
     out.flush();

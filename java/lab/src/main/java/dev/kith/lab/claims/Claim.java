@@ -46,9 +46,13 @@ public record Claim(
     return rules.stream().anyMatch(Rule::provisional);
   }
 
+  /** The rules that hold for the honest run and not for the sabotaged one: what caught it. */
+  public List<Rule> catching(Measurement honest, Measurement sabotaged) {
+    return rules.stream().filter(rule -> rule.holds(honest) && !rule.holds(sabotaged)).toList();
+  }
+
   /** Whether every rule holds for what was measured. */
   public boolean holds(Measurement measurement) {
-    return rules.stream()
-        .allMatch(rule -> rule.holds(measurement.values().getOrDefault(rule.metric(), Double.NaN)));
+    return rules.stream().allMatch(rule -> rule.holds(measurement));
   }
 }

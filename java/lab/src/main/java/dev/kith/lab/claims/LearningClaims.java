@@ -83,14 +83,13 @@ final class LearningClaims {
                 .stepSize(0.1)
                 .localSteps(10)
                 .denseWindow(talk.denseBegin(), talk.denseEnd())
-                .build();
-        DeviceMatrix mean = start.like(1, start.cols(), start.dtype())) {
+                .build()) {
       for (int round = 0; round < rounds; round++) {
         optimizer.step();
       }
       double local = problem.evaluate(optimizer.parameters()).meanAccuracy();
-      optimizer.counterfactual(mean);
-      return new Merge(local, problem.evaluate(mean).meanAccuracy());
+      optimizer.merge();
+      return new Merge(local, problem.evaluate(optimizer.parameters()).meanAccuracy());
     }
   }
 
@@ -131,8 +130,9 @@ final class LearningClaims {
     return Measurement.under(
             "%s iid, Barabasi-Albert 50 nodes m = 2, mlp:%d, the 20 %% of highest degree gone from round 5 of %d, 5 local steps of batch 32, step 0.1"
                 .formatted(data.train().name(), hidden, rounds))
-        .with("connectivityShare", (baseline - relaysLost) / (baseline - dataLost))
+        .with("connectivityExcess", (baseline - relaysLost) - 0.5 * (baseline - dataLost))
         .with("keptShare", Math.min(dataLost, relaysLost) / baseline)
+        .with("connectivityShare", (baseline - relaysLost) / (baseline - dataLost))
         .with("baselineAccuracy", baseline)
         .with("dataLostAccuracy", dataLost)
         .with("relaysLostAccuracy", relaysLost);

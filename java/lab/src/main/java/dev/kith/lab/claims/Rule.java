@@ -27,6 +27,11 @@ public record Rule(
     }
   }
 
+  /** Whether the figure keeps the rule; one that was not measured does not. */
+  public boolean holds(Measurement measurement) {
+    return holds(measurement.values().getOrDefault(metric, Double.NaN));
+  }
+
   /** Whether {@code value} keeps the rule; NaN never does. */
   public boolean holds(double value) {
     return switch (comparison) {

@@ -2,9 +2,12 @@ package dev.kith.lab.claims;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
 import dev.kith.graph.Laplacian;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.graph.Topologies;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Mixing;
 import dev.kith.network.Network;
 import dev.kith.optimizer.ConsensusGainSgd;
 import dev.kith.optimizer.Optimizer;
@@ -28,10 +31,7 @@ final class SaddleClaims {
       tilts[i] = 0.2 * (2.0 * i / (NODES - 1) - 1);
     }
     double[] level = new double[NODES];
-    double[] ends =
-        setting.sabotaged()
-            ? finalMeans(setting, level, 0, runs, steps)
-            : finalMeans(setting, tilts, NOISE, runs, steps);
+    double[] ends = finalMeans(setting, tilts, NOISE, runs, steps);
     double arrived = 0;
     for (double end : ends) {
       arrived += Math.abs(Math.abs(end) - 1) < 0.05 ? 1 : 0;
@@ -49,13 +49,14 @@ final class SaddleClaims {
   private static double[] finalMeans(
       Setting setting, double[] tilts, double noise, int runs, int steps) {
     Laplacian laplacian = Laplacian.of(Topologies.ring(NODES));
-    try (Problem problem = new SaddleFunction(setting.queue(), DType.F64, tilts, runs, noise, 1);
+    try (Problem honest = new SaddleFunction(setting.queue(), DType.F64, tilts, runs, noise, 1);
         Network network = Network.builder(MixingSchedule.constant(laplacian.matrix())).build();
         DeviceMatrix start = DeviceMatrix.allocate(setting.queue(), 1, 2L * runs, DType.F64);
         DeviceMatrix mean = start.like();
         // 0.25 l_n = 1 on the even ring, the edge of the stable range.
         Optimizer optimizer =
-            ConsensusGainSgd.builder(problem, network, start)
+            ConsensusGainSgd.builder(
+                    setting.sabotaged() ? new Ascent(honest) : honest, network, start)
                 .gradientGain(0.5, 0.6)
                 .consensusGain(0.25, 0)
                 .build()) {
@@ -69,6 +70,40 @@ final class SaddleClaims {
         ends[run] = pairs[2 * run];
       }
       return ends;
+    }
+  }
+
+  /** The sabotage: the gradient enters with the wrong sign, so that the saddle attracts. */
+  private record Ascent(Problem honest) implements Problem {
+    @Override
+    public Layout layout() {
+      return honest.layout();
+    }
+
+    @Override
+    public int nodes() {
+      return honest.nodes();
+    }
+
+    @Override
+    public int firstNode() {
+      return honest.firstNode();
+    }
+
+    @Override
+    public int localNodes() {
+      return honest.localNodes();
+    }
+
+    @Override
+    public void gradient(DeviceMatrix x, DeviceMatrix g, long round) {
+      honest.gradient(x, g, round);
+      Mixing.combine(Expression.outer(-1, g), g);
+    }
+
+    @Override
+    public void close() {
+      honest.close();
     }
   }
 }

@@ -1,6 +1,7 @@
 package dev.kith.lab.claims;
 
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -14,6 +15,7 @@ import java.util.Map;
  * @param verdict {@code PASS} or {@code FAIL}
  * @param provisional whether a threshold of the rule is provisional
  * @param sabotageFails whether the sabotaged run failed, as it must; null when it was not run
+ * @param caughtBy the rules that held for the honest run and failed for the sabotaged one
  * @param seconds wall time, the sabotaged run included
  */
 public record Verdict(
@@ -25,7 +27,13 @@ public record Verdict(
     String verdict,
     boolean provisional,
     Boolean sabotageFails,
+    List<String> caughtBy,
     double seconds) {
+
+  /** Copies the rules. */
+  public Verdict {
+    caughtBy = List.copyOf(caughtBy);
+  }
 
   /** The keys and values of {@code --json}, in their order. */
   public Map<String, Object> toMap() {
@@ -39,6 +47,7 @@ public record Verdict(
     map.put("provisional", provisional);
     map.put("sabotageFails", sabotageFails);
     map.put("seconds", seconds);
+    map.put("caughtBy", caughtBy);
     return map;
   }
 

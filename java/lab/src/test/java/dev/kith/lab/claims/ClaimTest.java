@@ -55,6 +55,17 @@ class ClaimTest {
   }
 
   @Test
+  void aSabotageIsCaughtByARuleThatTheHonestRunKeeps() {
+    Rule broken = new Rule("a", "<", 1, false, "s");
+    Rule kept = new Rule("b", ">", 1, false, "s");
+    Claim claim = new Claim("c", "p", "q", "s", List.of(broken, kept));
+    Measurement honest = Measurement.under("x").with("a", 5).with("b", 2);
+    assertEquals(List.of(), claim.catching(honest, honest));
+    assertEquals(
+        List.of(kept), claim.catching(honest, Measurement.under("x").with("a", 5).with("b", 0)));
+  }
+
+  @Test
   void unknownClaimsAreNamedTogetherWithTheKnownOnes() {
     String message =
         assertThrows(
@@ -65,7 +76,8 @@ class ClaimTest {
 
   @Test
   void jsonHasTheKeysInTheirOrder() {
-    Verdict verdict = new Verdict("c", "p", "q", "x", Map.of("a", 1.0), "PASS", false, null, 0.5);
+    Verdict verdict =
+        new Verdict("c", "p", "q", "x", Map.of("a", 1.0), "PASS", false, null, List.of(), 0.5);
     assertEquals(
         List.of(
             "claim",
@@ -76,7 +88,8 @@ class ClaimTest {
             "verdict",
             "provisional",
             "sabotageFails",
-            "seconds"),
+            "seconds",
+            "caughtBy"),
         List.copyOf(verdict.toMap().keySet()));
     assertEquals(Map.of("a", 1.0), verdict.toMap().get("measured"));
   }
