@@ -91,7 +91,7 @@ final class DataCommand implements Callable<Integer> {
     if (shown < counts.length) {
       System.out.printf("  and %,d further labels%n", counts.length - shown);
     }
-    System.out.printf("SHA-256 %s%n", data.sha256());
+    data.sha256().forEach(sum -> System.out.printf("SHA-256 %s%n", sum));
   }
 
   private static Map<String, Object> describe(RawData data) {
@@ -106,7 +106,10 @@ final class DataCommand implements Callable<Integer> {
       labels.put(data.classNames().get(c), counts[c]);
     }
     facts.put("labels", labels);
-    facts.put("sha256", data.sha256());
+    facts.put("sha256", data.sha256().getFirst());
+    if (data.sha256().size() > 1) {
+      facts.put("labelsSha256", data.sha256().get(1));
+    }
     return facts;
   }
 }

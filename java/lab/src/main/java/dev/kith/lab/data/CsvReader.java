@@ -74,7 +74,7 @@ final class CsvReader {
         "csv",
         0,
         classes,
-        in.sha256());
+        List.of(in.sha256()));
   }
 
   private String nextFilled() {

@@ -40,15 +40,18 @@ public final class DataFiles {
     boolean libsvm;
     try (DataStream in = DataStream.open(path)) {
       TextLines lines = new TextLines(in);
-      String line = lines.next();
-      while (line != null && line.isBlank()) {
-        line = lines.next();
+      LibsvmReader.Look look = LibsvmReader.Look.OPEN;
+      for (String line = lines.next();
+          line != null && look == LibsvmReader.Look.OPEN;
+          line = lines.next()) {
+        if (line.indexOf('\0') >= 0) {
+          throw new DataFileException(
+              path
+                  + " is neither IDX nor text; Kith reads IDX, CSV and LIBSVM files, also gzip'ed");
+        }
+        look = LibsvmReader.look(line);
       }
-      if (line != null && line.indexOf('\0') >= 0) {
-        throw new DataFileException(
-            path + " is neither IDX nor text; Kith reads IDX, CSV and LIBSVM files, also gzip'ed");
-      }
-      libsvm = line != null && LibsvmReader.looksLikeLibsvm(line);
+      libsvm = look == LibsvmReader.Look.LIBSVM;
     }
     try (DataStream in = DataStream.open(path)) {
       return libsvm ? LibsvmReader.read(name, in) : CsvReader.read(name, in, labelColumn);

@@ -1,6 +1,7 @@
 package dev.kith.lab.data;
 
 import dev.kith.problem.ClassificationData;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -12,12 +13,18 @@ import java.util.Optional;
  * @param test scaled by the constants of {@code train}
  * @param classNames what the file calls class 0, 1, ...
  * @param source the name or path that was given
+ * @param sha256 of every file that was read, as stored
  */
 public record DataSets(
-    ClassificationData train, ClassificationData test, List<String> classNames, String source) {
-  /** Copies the names. */
+    ClassificationData train,
+    ClassificationData test,
+    List<String> classNames,
+    String source,
+    List<String> sha256) {
+  /** Copies the names and checksums. */
   public DataSets {
     classNames = List.copyOf(classNames);
+    sha256 = List.copyOf(sha256);
   }
 
   /**
@@ -36,9 +43,12 @@ public record DataSets(
         ShippedData.named(nameOrPath)
             .map(ShippedData::read)
             .orElseGet(() -> DataFiles.read(nameOrPath, labelColumn));
+    List<String> sha256 = new ArrayList<>(raw.sha256());
     ClassificationData.Split parts;
     if (testPath.isPresent()) {
-      parts = aligned(raw, DataFiles.read(testPath.get(), labelColumn));
+      RawData test = DataFiles.read(testPath.get(), labelColumn);
+      sha256.addAll(test.sha256());
+      parts = aligned(raw, test);
     } else {
       int testSamples = raw.samples().samples() / 5;
       if (testSamples < 1) {
@@ -49,7 +59,7 @@ public record DataSets(
       parts = raw.samples().split(testSamples, dataSeed);
     }
     parts = scaling.apply(parts.train(), parts.test(), raw.pixelMaximum());
-    return new DataSets(parts.train(), parts.test(), raw.classNames(), nameOrPath);
+    return new DataSets(parts.train(), parts.test(), raw.classNames(), nameOrPath, sha256);
   }
 
   /**

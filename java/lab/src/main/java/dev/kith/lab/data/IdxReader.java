@@ -57,7 +57,7 @@ final class IdxReader {
         "idx",
         255,
         names,
-        images.sha256());
+        List.of(images.sha256(), labels.sha256()));
   }
 
   private static Header header(DataStream in) {

@@ -16,10 +16,29 @@ final class LibsvmReader {
   /** A dense matrix of 4 GiB. */
   private static final long MOST_VALUES = 1L << 30;
 
+  /** Dense values up to which any share of zeros is taken: 256 MiB. */
+  private static final long SPARSE_VALUES = 1L << 26;
+
+  /** Above that, so many dense values for one that stands in the file are taken for a mistake. */
+  private static final long MOST_EXPANSION = 1000;
+
   private LibsvmReader() {}
 
-  static boolean looksLikeLibsvm(String line) {
-    return line.strip().matches("(?s)[^\\s:,;]+(\\s+\\d+:.*)");
+  /** What a line says about the format. */
+  enum Look {
+    LIBSVM,
+    OTHER,
+    /** A comment or a single number, which may be the label of a row of zeros. */
+    OPEN
+  }
+
+  static Look look(String line) {
+    int comment = line.indexOf('#');
+    String text = (comment < 0 ? line : line.substring(0, comment)).strip();
+    if (text.matches("(?s)[^\\s:,;]+(\\s+\\d+:.*)")) {
+      return Look.LIBSVM;
+    }
+    return text.isEmpty() || text.matches("[-+]?[0-9.]+") ? Look.OPEN : Look.OTHER;
   }
 
   static RawData read(String name, DataStream in) {
@@ -75,7 +94,7 @@ final class LibsvmReader {
         "libsvm",
         0,
         classes,
-        in.sha256());
+        List.of(in.sha256()));
   }
 
   private static int index(TextLines lines, String text, int column) {
@@ -96,6 +115,12 @@ final class LibsvmReader {
       throw new DataFileException(
           "%s has %d lines and %d features, more than the %d values that fit a dense matrix"
               .formatted(file, indices.size(), width, MOST_VALUES));
+    }
+    long dense64 = (long) indices.size() * width;
+    if (dense64 > SPARSE_VALUES && dense64 > MOST_EXPANSION * values.size()) {
+      throw new DataFileException(
+          "%s has %d lines and indices up to %d, but only %d values: as dense rows they would take %d MiB; number the features without gaps, or leave out the rare ones"
+              .formatted(file, indices.size(), width, values.size(), dense64 >> 18));
     }
     float[] dense = new float[indices.size() * width];
     int next = 0;

@@ -10,17 +10,17 @@ import java.util.List;
  * @param format "idx", "csv" or "libsvm"
  * @param pixelMaximum the largest grey level where the features are pixels of one scale, else 0
  * @param classNames what the file calls class 0, 1, ...
- * @param sha256 of the file as stored (of the images file where images and labels are two), in
- *     hexadecimal
+ * @param sha256 of each file as stored, images before labels where these are two, in hexadecimal
  */
 public record RawData(
     ClassificationData samples,
     String format,
     float pixelMaximum,
     List<String> classNames,
-    String sha256) {
-  /** Copies the names. */
+    List<String> sha256) {
+  /** Copies the names and checksums. */
   public RawData {
     classNames = List.copyOf(classNames);
+    sha256 = List.copyOf(sha256);
   }
 }

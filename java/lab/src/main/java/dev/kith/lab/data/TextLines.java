@@ -11,6 +11,9 @@ final class TextLines {
    */
   static final int LONGEST = 1 << 25;
 
+  /** The byte order mark, which spreadsheets put before UTF-8. */
+  private static final byte[] MARK = {(byte) 0xef, (byte) 0xbb, (byte) 0xbf};
+
   private final DataStream in;
   private final byte[] buffer = new byte[1 << 16];
   private int next;
@@ -59,10 +62,15 @@ final class TextLines {
       return null;
     }
     number++;
-    if (length > 0 && line[length - 1] == '\r') {
+    int begin = number == 1 && startsWithMark(length) ? MARK.length : 0;
+    if (length > begin && line[length - 1] == '\r') {
       length--;
     }
-    return new String(line, 0, length, StandardCharsets.UTF_8);
+    return new String(line, begin, length - begin, StandardCharsets.UTF_8);
+  }
+
+  private boolean startsWithMark(int length) {
+    return length >= MARK.length && Arrays.equals(line, 0, MARK.length, MARK, 0, MARK.length);
   }
 
   /** Of the line that {@link #next} gave last. */

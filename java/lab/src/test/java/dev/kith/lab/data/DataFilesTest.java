@@ -20,6 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class DataFilesTest {
   @TempDir Path folder;
@@ -111,6 +112,35 @@ class DataFilesTest {
           assertThrows(DataFileException.class, () -> DataFiles.read(path, column)).getMessage();
       assertTrue(message.contains(column), message);
     }
+  }
+
+  @Test
+  void aByteOrderMarkIsNoPartOfTheFirstField() throws IOException {
+    RawData plain = DataFiles.read(text("a.csv", "\uFEFF1,0,a\n2,1,b\n"), "last");
+    assertArrayEquals(new float[] {1, 0, 2, 1}, all(plain.samples()));
+    RawData named = DataFiles.read(text("b.csv", "\uFEFFkind,u\na,1\nb,2\n"), "kind");
+    assertArrayEquals(new float[] {1, 2}, all(named.samples()));
+    RawData sparse = DataFiles.read(text("c.txt", "\uFEFF1 1:0.5\n-1 2:1\n"), "last");
+    assertEquals(List.of("-1", "1"), sparse.classNames());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "# made by hand\n1 1:0.5\n-1 2:1\n",
+        "-1\n1 1:0.5 2:1\n",
+        "\n \n1 # zero\n-1 1:1 2:1\n"
+      })
+  void libsvmFilesMayBeginWithCommentsAndRowsOfZeros(String content) throws IOException {
+    RawData data = DataFiles.read(text("a.txt", content), "last");
+    assertEquals("libsvm", data.format());
+    assertEquals(2, data.samples().samples());
+  }
+
+  @Test
+  void aSmallSparseFileDoesNotBecomeGigabytes() throws IOException {
+    String message = fault(text("a.txt", "1 1048576:1\n".repeat(1024)));
+    assertTrue(message.contains("a.txt has 1024 lines and indices up to 1048576"), message);
   }
 
   @Test
