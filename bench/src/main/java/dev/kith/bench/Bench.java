@@ -3,6 +3,7 @@ package dev.kith.bench;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import dev.kith.device.Device;
+import dev.kith.lab.Kith;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -67,13 +68,12 @@ public final class Bench implements Callable<Integer> {
    * @param args the command line after {@code bench}
    */
   public static void main(String[] args) {
-    CommandLine command = new CommandLine(new Bench());
-    command.setExecutionExceptionHandler(
-        (exception, line, parsed) -> {
-          System.err.println("kith bench: " + exception.getMessage());
-          return exception instanceof UnsupportedOperationException ? 3 : 1;
-        });
-    System.exit(command.execute(args));
+    System.exit(run(args));
+  }
+
+  /** Runs the command; the exit code. */
+  static int run(String... args) {
+    return Kith.execute(new CommandLine(new Bench()), args);
   }
 
   @Override
@@ -115,7 +115,7 @@ public final class Bench implements Callable<Integer> {
                       .collect(Collectors.joining(", ")),
                   GoalRow.ALL.stream().map(GoalRow::name).collect(Collectors.joining(", "))));
     }
-    return new Goals(smoke, row -> System.err.println("kith bench: " + row)).run(rows);
+    return new Goals(smoke, Bench::tell).run(rows);
   }
 
   private List<Measured> jmh() throws Exception {
@@ -126,7 +126,11 @@ public final class Bench implements Callable<Integer> {
           "there is no family '%s'; the known ones are %s"
               .formatted(family, String.join(", ", known)));
     }
-    return new JmhRun(smoke).run(family == null ? known : List.of(family));
+    return new JmhRun(smoke, Bench::tell).run(family == null ? known : List.of(family));
+  }
+
+  private static void tell(String next) {
+    System.err.println("kith bench: " + next);
   }
 
   private CommandLine.ParameterException usage(String text) {

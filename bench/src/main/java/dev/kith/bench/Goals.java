@@ -31,7 +31,7 @@ final class Goals {
   List<Measured> run(List<GoalRow> rows) throws Exception {
     List<Measured> results = new ArrayList<>();
     for (GoalRow row : rows) {
-      progress.accept(row.name());
+      progress.accept("%d of %d, %s".formatted(results.size() + 1, rows.size(), row.name()));
       Measured result =
           row.workload().isPresent() ? kernel(row, row.workload().get()) : training(row);
       results.add(result);
@@ -147,6 +147,7 @@ final class Goals {
     int runs = smoke ? 1 : TRAINING_RUNS;
     double[] seconds = new double[runs];
     Training.Outcome outcome = null;
+    Training.build();
     for (int i = 0; i < runs; i++) {
       outcome = Training.run(command);
       seconds[i] = outcome.seconds();

@@ -6,6 +6,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
@@ -26,21 +27,29 @@ final class JmhRun {
           "memory", MemoryBenchmark.class);
 
   private final boolean smoke;
+  private final Consumer<String> progress;
 
   /**
    * A run.
    *
    * @param smoke one short iteration, in this JVM, of the smallest workload of each operation
+   * @param progress told the workload that is next
    */
-  JmhRun(boolean smoke) {
+  JmhRun(boolean smoke, Consumer<String> progress) {
     this.smoke = smoke;
+    this.progress = progress;
   }
 
   List<Measured> run(List<String> families) throws RunnerException, ReflectiveOperationException {
     List<Measured> results = new ArrayList<>();
     for (String family : families) {
       Class<? extends FamilyBenchmark> benchmark = FAMILIES.get(family);
-      for (Workload workload : workloads(benchmark)) {
+      List<Workload> workloads = workloads(benchmark);
+      for (Workload workload : workloads) {
+        progress.accept(
+            "%s, %d of %d, %s"
+                .formatted(
+                    family, workloads.indexOf(workload) + 1, workloads.size(), workload.name()));
         results.add(run(benchmark, workload));
       }
     }

@@ -105,6 +105,16 @@ class PlainJava implements Implementation {
     }
   }
 
+  /** The inner sums of a block, and a row of the result. */
+  private record Scratch(float[][] inner, float[] row) {}
+
+  /** inner = x - eta g, from column {@code from} of x and g on. */
+  void step(float[] x, float[] g, int from, float[] inner, int count) {
+    for (int c = 0; c < count; c++) {
+      inner[c] = x[from + c] - Workload.STEP_SIZE * g[from + c];
+    }
+  }
+
   private Task mix(Workload w) {
     Weights weights = Weights.of(w);
     float[] values = weights.floatValues();
@@ -160,18 +170,18 @@ class PlainJava implements Implementation {
     float[][] g = matrix(w, TestData.GRADIENT);
     float[][] y = new float[w.rows()][(int) w.cols()];
     // One pass over memory: the inner sum of a block is formed where it stays in the cache.
+    ThreadLocal<Scratch> scratch =
+        ThreadLocal.withInitial(() -> new Scratch(new float[w.rows()][BLOCK], new float[BLOCK]));
     return new Arrays2d(
         y,
         () ->
             blocks(
                 w,
                 (from, to) -> {
-                  float[][] inner = new float[w.rows()][to - from];
-                  float[] row = new float[to - from];
+                  float[][] inner = scratch.get().inner();
+                  float[] row = scratch.get().row();
                   for (int i = 0; i < w.rows(); i++) {
-                    System.arraycopy(x[i], from, inner[i], 0, to - from);
-                    System.arraycopy(g[i], from, row, 0, to - from);
-                    accumulate(-Workload.STEP_SIZE, row, inner[i], 0, to - from);
+                    step(x[i], g[i], from, inner[i], to - from);
                   }
                   for (int i = 0; i < w.rows(); i++) {
                     mixRow(weights, values, inner, row, i, 0, to - from);

@@ -2,6 +2,7 @@ package dev.kith.bench;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kith.lab.experiment.EnvironmentException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,11 +59,31 @@ final class Training {
     return central;
   }
 
+  /** Lets the launcher build what is not up to date, so that no run is timed with a build in it. */
+  static void build() throws IOException, InterruptedException {
+    Process process =
+        new ProcessBuilder(launcher(), "doctor")
+            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
+            .start();
+    int status = process.waitFor();
+    if (status != 0) {
+      throw new EnvironmentException(
+          "./kith doctor ended with %d, so that training cannot be timed; its message stands above"
+              .formatted(status),
+          null);
+    }
+  }
+
+  private static String launcher() {
+    return Path.of(System.getProperty("kith.home", "."), "kith").toString();
+  }
+
   static Outcome run(List<String> arguments) throws IOException, InterruptedException {
     Path folder = Files.createTempDirectory("kith-bench-train");
     try {
       List<String> command = new ArrayList<>();
-      command.add(Path.of(System.getProperty("kith.home", "."), "kith").toString());
+      command.add(launcher());
       command.addAll(arguments);
       command.addAll(List.of("--json", "--out", folder.resolve("out").toString()));
       Path log = folder.resolve("log");
@@ -72,12 +93,10 @@ final class Training {
       int status = process.waitFor();
       double seconds = (System.nanoTime() - begin) * 1e-9;
       if (status != 0) {
-        throw new IOException(
-            String.join(" ", command)
-                + " ended with "
-                + status
-                + ": "
-                + Files.readString(log).strip());
+        throw new EnvironmentException(
+            "%s ended with %d: %s"
+                .formatted(String.join(" ", command), status, Files.readString(log).strip()),
+            null);
       }
       JsonNode result = new ObjectMapper().readTree(output);
       return new Outcome(

@@ -54,6 +54,20 @@ final class VectorApi extends PlainJava {
   }
 
   @Override
+  void step(float[] x, float[] g, int from, float[] inner, int count) {
+    FloatVector factor = FloatVector.broadcast(SPECIES, -Workload.STEP_SIZE);
+    int c = 0;
+    for (; c <= count - SPECIES.length(); c += SPECIES.length()) {
+      FloatVector.fromArray(SPECIES, g, from + c)
+          .fma(factor, FloatVector.fromArray(SPECIES, x, from + c))
+          .intoArray(inner, c);
+    }
+    for (; c < count; c++) {
+      inner[c] = x[from + c] - Workload.STEP_SIZE * g[from + c];
+    }
+  }
+
+  @Override
   double squares(float[] x, int from, int to) {
     FloatVector even = FloatVector.zero(SPECIES);
     FloatVector odd = FloatVector.zero(SPECIES);

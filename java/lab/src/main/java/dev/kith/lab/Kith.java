@@ -31,6 +31,7 @@ import picocli.CommandLine.Spec;
       TrainCommand.class,
       CompareCommand.class,
       ReproduceCommand.class,
+      BenchCommand.class,
       DataCommand.class,
       DoctorCommand.class
     },
@@ -68,8 +69,12 @@ public final class Kith implements Runnable {
 
   /** Runs a command; the exit code. */
   static int run(String... arguments) {
+    return execute(new CommandLine(new Kith()), arguments);
+  }
+
+  /** Runs a command with the exit codes and the one-sentence errors of Kith; the exit code. */
+  public static int execute(CommandLine line, String... arguments) {
     boolean stacktrace = CommonOptions.wanted(Arrays.asList(arguments));
-    CommandLine line = new CommandLine(new Kith());
     line.setCaseInsensitiveEnumValuesAllowed(true);
     line.setUsageHelpWidth(100);
     line.setOverwrittenOptionsAllowed(true);
@@ -113,6 +118,7 @@ public final class Kith implements Runnable {
       case UncheckedIOException i -> ENVIRONMENT;
       case OutOfMemoryError m -> ENVIRONMENT;
       case KithException k -> ENVIRONMENT;
+      case UnsupportedOperationException u -> ENVIRONMENT;
       default -> FAILED;
     };
   }
@@ -129,6 +135,7 @@ public final class Kith implements Runnable {
       case UncheckedIOException i -> sentence(String.valueOf(i.getMessage()));
       case IOException i -> "a file cannot be read or written: " + sentence(i.toString());
       case KithException k -> sentence(k.getMessage());
+      case UnsupportedOperationException u -> sentence(String.valueOf(u.getMessage()));
       default ->
           "this is a fault in Kith (%s); please report it with the output of --stacktrace"
               .formatted(sentence(e.toString()));
