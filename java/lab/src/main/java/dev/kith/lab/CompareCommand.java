@@ -1,8 +1,10 @@
 package dev.kith.lab;
 
+import dev.kith.lab.experiment.DivergedException;
 import dev.kith.lab.experiment.Outcome;
 import dev.kith.lab.experiment.RunReport;
 import dev.kith.lab.experiment.Settings;
+import dev.kith.lab.experiment.TrainingRun;
 import dev.kith.lab.report.ReportFiles;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -33,18 +35,28 @@ final class CompareCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     List<Settings> runs = Settings.combinations(options.flags());
     Path folder = options.folder("compare");
+    // What one of them cannot use is found before the first has run for minutes.
+    for (int k = 1; k <= runs.size(); k++) {
+      TrainingRun.check(runs.get(k - 1), run(folder, k), options.resume(), options.overwrite());
+    }
     List<Outcome> outcomes = new ArrayList<>();
+    List<DivergedException> diverged = new ArrayList<>();
     try (StopSignal stop = new StopSignal()) {
-      for (Settings settings : runs) {
-        if (stop.asked()) {
-          break;
+      for (int k = 1; k <= runs.size() && !stop.asked(); k++) {
+        Settings settings = runs.get(k - 1);
+        Path own = run(folder, k);
+        String task = "%d/%d %s".formatted(k, runs.size(), settings.algorithmName());
+        try {
+          Outcome outcome = TrainCommand.run(settings, options, own, stop::asked, task);
+          TrainCommand.writeReport(RunReport.of(outcome), own);
+          outcomes.add(outcome);
+        } catch (DivergedException e) {
+          diverged.add(e);
+          System.err.println("kith: run %d is left out: %s".formatted(k, e.getMessage()));
         }
-        Path own = folder.resolve("run-" + (outcomes.size() + 1));
-        String task =
-            "%d/%d %s".formatted(outcomes.size() + 1, runs.size(), settings.algorithmName());
-        Outcome outcome = TrainCommand.run(settings, options, own, stop::asked, task);
-        TrainCommand.writeReport(RunReport.of(outcome), own);
-        outcomes.add(outcome);
+      }
+      if (outcomes.isEmpty() && !diverged.isEmpty()) {
+        throw diverged.getFirst();
       }
       Files.createDirectories(folder);
       ReportFiles.write(RunReport.of(outcomes), folder)
@@ -56,7 +68,11 @@ final class CompareCommand implements Callable<Integer> {
       }
       System.out.flush();
     }
-    return 0;
+    return diverged.isEmpty() ? 0 : 1;
+  }
+
+  private static Path run(Path folder, int number) {
+    return folder.resolve("run-" + number);
   }
 
   private static void print(List<Outcome> outcomes, Path folder) {

@@ -222,7 +222,8 @@ final class ExperimentOptions {
       names = "--snapshot-every",
       paramLabel = "TIME",
       defaultValue = "30s",
-      description = "Such as 500ms, 30s, 5m, or off. Default: ${DEFAULT-VALUE}.")
+      description =
+          "Such as 500ms, 30s, 5m, or off: only when the run is stopped. Default: ${DEFAULT-VALUE}.")
   private String snapshotEvery;
 
   @Option(names = "--resume", description = "Go on from the snapshot in the folder.")

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.optimizer.Snapshot;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -82,7 +83,10 @@ class BadInputTest {
           --algorithm d2 --topology one-peer-exponential | needs one fixed mixing matrix
           --drop-nodes tallest:0.2@3          | highest:SHARE@ROUND
           --drop-nodes 7@3                    | node 7
-          --drop-nodes random:1@3             | no node is left after round 3
+          --drop-nodes random:1@3             | --drop-nodes random:1@3: no node is left
+          --drop-nodes random:1.2.3@3         | --drop-nodes random:1.2.3@3 is not known
+          --algorithm dsgt --topology one-peer-exponential --drop-links 0-1@2 | take an undirected topology or push-sum
+          --algorithm dsgt --topology exponential --drop-nodes 3@2 | take an undirected topology or push-sum
           --drop-nodes highest:0.5@1 --topology sparse-gossip | random:SHARE@ROUND
           --drop-links often                  | a probability, or I-J@ROUND
           --drop-links 1.5                    | probability 1.5
@@ -109,6 +113,35 @@ class BadInputTest {
   }
 
   @Test
+  void theSnapshotOfARunThatDivergesAtOnceIsItsStart() {
+    Cli.Result result = train("--step-size", "1e38", "--local-steps", "2");
+    assertSentence(1, "the last good snapshot is ", result);
+    Cli.Result resumed = train("--step-size", "1e38", "--local-steps", "2", "--resume");
+    assertSentence(1, "round 0", resumed);
+    // Zero is where softmax regression starts.
+    Snapshot.read(
+        folder.resolve("out/snapshot.kith"),
+        reader -> assertEquals(0, Arrays.stream(reader.longs("round")).sum()));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      textBlock =
+          """
+          --topology exponential --drop-nodes 3@2
+          --topology exponential --drop-links 0.3
+          --topology exponential --drop-links 0-1@2 --algorithm push-sum
+          --topology exponential --drop-nodes 3@2 --algorithm push-sum --weights out-degree
+          --topology one-peer-exponential --drop-links 0-2@1 --algorithm push-sum
+          --topology torus:2x2 --drop-nodes 3@2 --algorithm dsgt
+          """)
+  void failuresOfEveryTopologyAreRunThrough(String flags) {
+    Cli.Result result = train(flags.split(" "));
+    assertEquals(0, result.code(), result.err());
+  }
+
+  @Test
   void anUnreadableDataFileIsNamedWithTheLine() throws Exception {
     Path file = Files.writeString(folder.resolve("bad.csv"), "1,2,a\n3,x,b\n");
     assertSentence(
@@ -127,12 +160,14 @@ class BadInputTest {
 
   @Test
   void helpIsNoError() {
-    for (String command : List.of("train", "compare", "data", "doctor")) {
+    for (String command : List.of("train", "compare", "data", "doctor", "bench")) {
       Cli.Result help = Cli.here(command, "--help");
       assertEquals(0, help.code());
       assertEquals("", help.err());
       assertTrue(help.out().contains("Usage: kith " + command), help.out());
     }
+    assertTrue(Cli.here("--help").out().contains("bench"));
+    assertSentence(3, "run ./kith bench", Cli.here("bench", "mixing", "--smoke"));
     assertTrue(Cli.here("--version").out().startsWith("kith "));
   }
 }

@@ -96,7 +96,6 @@ class CommandLineTest {
       assertTrue(Files.size(out.resolve(picture + ".png")) > 5000, picture);
     }
     assertTrue(Files.readString(out.resolve("report.html")).contains("Spectral gap"));
-    assertFalse(Files.exists(out.resolve(".lock")));
   }
 
   @Test

@@ -1,12 +1,15 @@
 package dev.kith.lab;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -41,6 +44,52 @@ class DataAndCompareCommandTest {
         "2eaedfe871cbe57ba9a1928812cf7457200c67109985b91531a7eb91261833a0",
         facts.get("sha256").asText());
     assertTrue(Cli.here("data", file.toString(), "--label", "kind").out().contains("label cat"));
+  }
+
+  private Cli.Result compare(String... more) {
+    List<String> all =
+        new ArrayList<>(
+            List.of(
+                "compare",
+                "--data",
+                "digits",
+                "--model",
+                "softmax",
+                "--nodes",
+                "4",
+                "--rounds",
+                "3",
+                "--out",
+                folder.resolve("out").toString()));
+    all.addAll(List.of(more));
+    return Cli.here(all.toArray(new String[0]));
+  }
+
+  @Test
+  void compareRefusesBeforeTheFirstRunWhatALaterOneCannotUse() {
+    Cli.Result result = compare("--algorithm", "dsgd,d2");
+    assertEquals(2, result.code());
+    assertTrue(result.err().contains("--weights lazy:metropolis"), result.err());
+    assertFalse(Files.exists(folder.resolve("out")), "nothing has run");
+  }
+
+  @Test
+  void compareGoesOnWithoutARunThatDiverges() throws Exception {
+    Cli.Result result = compare("--step-size", "0.3,1e38,0.2", "--json");
+    assertEquals(1, result.code());
+    assertEquals(1, result.err().lines().count(), result.err());
+    assertTrue(result.err().contains("run 2 is left out: "), result.err());
+    JsonNode list = new ObjectMapper().readTree(result.out());
+    assertEquals(2, list.size());
+    assertEquals("0.2", list.get(1).get("flags").get("--step-size").asText());
+    assertTrue(Files.exists(folder.resolve("out/report.html")));
+    assertTrue(Files.exists(folder.resolve("out/run-3/report.html")));
+    Cli.Result again = compare("--step-size", "0.3,1e38,0.2");
+    assertEquals(2, again.code());
+    assertTrue(again.err().contains("run-2 holds an unfinished run"), again.err());
+    Cli.Result none = compare("--step-size", "1e38,2e38", "--overwrite");
+    assertEquals(1, none.code());
+    assertEquals("", none.out());
   }
 
   @Test

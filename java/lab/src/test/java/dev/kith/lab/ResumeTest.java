@@ -17,6 +17,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongPredicate;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -119,6 +121,105 @@ class ResumeTest {
   }
 
   @Test
+  void aRefusedResumeLeavesAFinishedRunFinished() throws IOException {
+    Runs.whole(Runs.settings(), folder);
+    assertThrows(
+        UsageException.class,
+        () -> Runs.run(Runs.settings("--seed", "2"), folder, 9, true, new ArrayList<>()));
+    assertTrue(Files.exists(folder.resolve("result.json")));
+    assertEquals(12, Runs.whole(Runs.settings("--seed", "2"), folder).last().round());
+  }
+
+  @Test
+  void resumingWithOtherDataIsRefused() throws IOException {
+    Path train = folder.resolve("train.csv");
+    Path test = folder.resolve("test.csv");
+    String lines = "0,1,a\n1,0,b\n2,1,a\n3,0,b\n4,1,a\n5,0,b\n6,1,a\n7,0,b\n";
+    Files.writeString(train, lines);
+    Files.writeString(test, lines);
+    String[] flags = {
+      "--data",
+      train.toString(),
+      "--test-data",
+      test.toString(),
+      "--partition",
+      "iid",
+      "--nodes",
+      "2",
+      "--batch",
+      "2"
+    };
+    Path out = folder.resolve("out");
+    Runs.run(Runs.settings(flags), out, 5, false, new ArrayList<>());
+    for (Path changed : List.of(train, test)) {
+      Files.writeString(changed, lines.replace("7,0,b", "8,0,b"));
+      String message =
+          assertThrows(
+                  UsageException.class,
+                  () -> Runs.run(Runs.settings(flags), out, 9, true, new ArrayList<>()))
+              .getMessage();
+      assertTrue(message.contains("has changed since the snapshot"), message);
+      Files.writeString(changed, lines);
+    }
+    assertEquals(9, Runs.run(Runs.settings(flags), out, 9, true, new ArrayList<>()).last().round());
+  }
+
+  /** A run whose periodic snapshots never come; {@code watch} is told each round. */
+  private TrainingRun.Control rare(
+      Optional<Duration> every, boolean resume, LongPredicate stop, TrainingRun.Progress watch) {
+    AtomicLong round = new AtomicLong();
+    return new TrainingRun.Control(
+        folder,
+        every,
+        resume,
+        false,
+        () -> stop.test(round.get()),
+        (r, last) -> {
+          round.set(r);
+          watch.at(r, last);
+        },
+        notice -> {});
+  }
+
+  @Test
+  void aFaultLeavesASnapshotOfTheRoundBeforeIt() throws IOException {
+    Settings settings = Runs.settings();
+    Outcome expected = Runs.whole(settings, folder.resolve("whole"));
+    Optional<Duration> hour = Optional.of(Duration.ofHours(1));
+    assertThrows(
+        ArithmeticException.class,
+        () ->
+            TrainingRun.execute(
+                settings,
+                rare(
+                    hour,
+                    false,
+                    r -> false,
+                    (r, last) -> {
+                      if (r == 4) {
+                        throw new ArithmeticException("fault");
+                      }
+                    })));
+    AtomicLong first = new AtomicLong(-1);
+    Outcome last =
+        TrainingRun.execute(
+            settings, rare(hour, true, r -> false, (r, row) -> first.compareAndSet(-1, r)));
+    assertEquals(5, first.get());
+    assertSameBits(expected, folder.resolve("whole"), last, folder);
+  }
+
+  @Test
+  void aRunThatIsStoppedCanBeResumedWithoutPeriodicSnapshots() throws IOException {
+    Settings settings = Runs.settings();
+    Outcome expected = Runs.whole(settings, folder.resolve("whole"));
+    TrainingRun.execute(settings, rare(Optional.empty(), false, r -> r >= 5, (r, last) -> {}));
+    Outcome last =
+        TrainingRun.execute(
+            settings, rare(Optional.empty(), true, r -> false, (r, row) -> assertTrue(r >= 5)));
+    assertSameBits(expected, folder.resolve("whole"), last, folder);
+  }
+
+  @Test
   void theNumberOfThreadsMayChangeOnTheWay() throws IOException {
     Outcome expected = Runs.whole(Runs.settings("--threads", "1"), folder.resolve("whole"));
     Path parts = folder.resolve("parts");
@@ -165,6 +266,9 @@ class ResumeTest {
                   assertThrows(UsageException.class, () -> Runs.whole(settings, folder))
                       .getMessage();
               assertTrue(message.contains("another run is writing to " + folder), message);
+              // One that was refused does not open the folder to the next.
+              assertTrue(Files.exists(folder.resolve(".lock")));
+              assertThrows(UsageException.class, () -> Runs.whole(settings, folder));
               return true;
             },
             (round, last) -> {},

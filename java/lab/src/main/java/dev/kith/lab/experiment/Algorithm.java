@@ -1,6 +1,8 @@
 package dev.kith.lab.experiment;
 
 import dev.kith.device.DeviceMatrix;
+import dev.kith.graph.MixingMatrix;
+import dev.kith.graph.MixingSchedule;
 import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
 import dev.kith.network.Network;
@@ -18,6 +20,7 @@ import dev.kith.optimizer.SingleMerge;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.stream.LongStream;
 
 /** The algorithms of the command line. */
 enum Algorithm {
@@ -65,6 +68,22 @@ enum Algorithm {
       throw new UsageException(
           "--gossip-rounds belongs to --algorithm chebyshev; %s mixes once a round"
               .formatted(shortName));
+    }
+  }
+
+  /** What of the weights has to survive where a link that goes one way fails. */
+  MixingMatrix.Kind keepsUnderFailures() {
+    return this == PUSH_SUM
+        ? MixingMatrix.Kind.COLUMN_STOCHASTIC
+        : MixingMatrix.Kind.ROW_STOCHASTIC;
+  }
+
+  /** Refuses links that go one way and fail, where the algorithm needs rows and columns. */
+  void checkFailures(MixingSchedule base) {
+    if (this == DSGT
+        && !LongStream.range(0, Math.max(1, base.period())).allMatch(k -> base.at(k).symmetric())) {
+      throw new UsageException(
+          "--algorithm dsgt needs doubly stochastic weights, which links that go one way cannot keep when some fail: take an undirected topology or push-sum, or leave out --drop-nodes and --drop-links");
     }
   }
 

@@ -128,11 +128,6 @@ final class Experiment implements AutoCloseable {
   Measurement measure() {
     DeviceMatrix x = optimizer.parameters();
     int[] alive = alive();
-    if (alive.length == 0) {
-      throw new UsageException(
-          "no node is left after round %d; let --drop-nodes spare one"
-              .formatted(optimizer.round()));
-    }
     try (DeviceMatrix mean = x.like(1, x.cols(), x.dtype());
         DeviceMatrix losses = x.like(1, x.rows(), DType.F64)) {
       double consensus = consensus(x, mean, alive);

@@ -4,6 +4,7 @@ import dev.kith.graph.FailingSchedule;
 import dev.kith.graph.Failures;
 import dev.kith.graph.FixedTopology;
 import dev.kith.graph.Graph;
+import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.graph.Topology;
 import dev.kith.graph.WeightRule;
@@ -17,7 +18,8 @@ import java.util.regex.Pattern;
  * 3 and 4). Several are joined by +.
  */
 final class FailureChoice {
-  private static final Pattern SHARE = Pattern.compile("(highest|lowest|random):([0-9.]+)@(\\d+)");
+  private static final Pattern SHARE =
+      Pattern.compile("(highest|lowest|random):(\\d+(?:\\.\\d+)?|\\.\\d+)@(\\d{1,18})");
   private static final Pattern NODE = Pattern.compile("(\\d{1,9})@(\\d{1,18})");
   private static final Pattern LINK = Pattern.compile("(\\d{1,9})-(\\d{1,9})@(\\d{1,18})");
 
@@ -27,6 +29,7 @@ final class FailureChoice {
       MixingSchedule base,
       Topology topology,
       WeightRule weights,
+      Algorithm algorithm,
       String nodes,
       String links,
       long seed) {
@@ -45,12 +48,28 @@ final class FailureChoice {
           removeLinks(failures, part, seed);
         }
       }
-      return topology instanceof FixedTopology fixed
-          ? FailingSchedule.of(fixed.graph(base.nodes(), seed), weights, failures.build())
-          : FailingSchedule.of(base, failures.build());
+      return failing(base, topology, weights, algorithm, failures.build(), seed);
     } catch (IllegalArgumentException e) {
       throw new UsageException("--drop-nodes or --drop-links: " + e.getMessage(), e);
     }
+  }
+
+  private static MixingSchedule failing(
+      MixingSchedule base,
+      Topology topology,
+      WeightRule weights,
+      Algorithm algorithm,
+      Failures failures,
+      long seed) {
+    if (topology instanceof FixedTopology fixed) {
+      Graph graph = fixed.graph(base.nodes(), seed);
+      boolean needsEqualDegrees = base.at(0).kind() == MixingMatrix.Kind.DOUBLY_STOCHASTIC;
+      if (!graph.directed() || !needsEqualDegrees) {
+        return FailingSchedule.of(graph, weights, failures);
+      }
+    }
+    algorithm.checkFailures(base);
+    return FailingSchedule.of(base, failures, algorithm.keepsUnderFailures());
   }
 
   private static void removeNodes(

@@ -15,7 +15,8 @@ import java.util.stream.Stream;
 /**
  * The folder of a run: metrics.csv, report.html, pictures, snapshots, and result.json, which is
  * there exactly when the run came to its end. A lock keeps two runs out of one folder; it falls
- * with the process, however that ends.
+ * with the process, however that ends. Its file stays: a run that deleted it would let others in
+ * beside one that holds the lock on the deleted file.
  */
 final class ResultFolder implements AutoCloseable {
   private static final String RESULT = "result.json";
@@ -51,7 +52,6 @@ final class ResultFolder implements AutoCloseable {
       if (!resume) {
         taken.clear(overwrite);
       }
-      Files.deleteIfExists(folder.resolve(RESULT));
       return taken;
     } catch (IOException e) {
       if (taken != null) {
@@ -77,16 +77,22 @@ final class ResultFolder implements AutoCloseable {
     }
   }
 
-  private void clear(boolean overwrite) throws IOException {
-    boolean unfinished =
-        Files.exists(folder.resolve(SNAPSHOT)) && !Files.exists(folder.resolve(RESULT));
-    if (unfinished && !overwrite) {
+  /** Refuses a folder that holds an unfinished run. */
+  static void requireFinished(Path folder) {
+    if (Files.exists(folder.resolve(SNAPSHOT)) && !Files.exists(folder.resolve(RESULT))) {
       throw new UsageException(
           "%s holds an unfinished run; add --resume to go on with it, --overwrite to drop it, or give another folder with --out"
               .formatted(folder));
     }
+  }
+
+  private void clear(boolean overwrite) throws IOException {
+    if (!overwrite) {
+      requireFinished(folder);
+    }
     for (String name :
-        List.of(SNAPSHOT, SNAPSHOT + ".previous", SNAPSHOT + ".new", METRICS, "report.html")) {
+        List.of(
+            SNAPSHOT, SNAPSHOT + ".previous", SNAPSHOT + ".new", METRICS, "report.html", RESULT)) {
       Files.deleteIfExists(folder.resolve(name));
     }
   }
@@ -106,8 +112,12 @@ final class ResultFolder implements AutoCloseable {
     }
   }
 
-  /** Begins metrics.csv anew with what was measured before a snapshot. */
+  /**
+   * Begins metrics.csv anew with what was measured before a snapshot; the run is no longer a
+   * finished one.
+   */
   void startMetrics(List<Measurement> before) throws IOException {
+    Files.deleteIfExists(folder.resolve(RESULT));
     metrics = Files.newBufferedWriter(folder.resolve(METRICS), StandardCharsets.US_ASCII);
     metrics.write(Measurement.HEADER + "\n");
     for (Measurement row : before) {
@@ -129,12 +139,9 @@ final class ResultFolder implements AutoCloseable {
 
   @Override
   public void close() {
-    try (FileChannel lock = lockFile) {
+    try (lockFile) {
       if (metrics != null) {
         metrics.close();
-      }
-      if (lock.isOpen()) {
-        Files.deleteIfExists(folder.resolve(LOCK));
       }
     } catch (IOException e) {
       throw EnvironmentException.unwritable(folder, e);

@@ -16,6 +16,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.TreeMap;
+import java.util.stream.IntStream;
 
 /**
  * What a run is made of, read from the flags of the command line. Whatever two runs with the same
@@ -126,8 +127,15 @@ public final class Settings {
     } catch (IllegalArgumentException e) {
       throw new UsageException("--topology, --weights and --nodes: " + e.getMessage(), e);
     }
-    return FailureChoice.apply(
-        base, topology, weights, text("--drop-nodes"), text("--drop-links"), seed);
+    MixingSchedule failing =
+        FailureChoice.apply(
+            base, topology, weights, algorithm, text("--drop-nodes"), text("--drop-links"), seed);
+    if (IntStream.range(0, nodes).noneMatch(node -> failing.isAlive(rounds, node))) {
+      throw new UsageException(
+          "--drop-nodes %s: no node is left after round %d; spare one"
+              .formatted(text("--drop-nodes"), rounds));
+    }
+    return failing;
   }
 
   /** What a snapshot and a run that resumes it must have in common: a flag and its value a line. */

@@ -3,6 +3,7 @@ package dev.kith.lab.experiment;
 import dev.kith.device.Device;
 import dev.kith.device.KithException;
 import dev.kith.kernel.Product;
+import dev.kith.lab.data.DataSets;
 import dev.kith.optimizer.NonFiniteException;
 import dev.kith.optimizer.Snapshot;
 import dev.kith.optimizer.SnapshotException;
@@ -38,7 +39,7 @@ public final class TrainingRun {
    * What surrounds a run and does not change its numbers.
    *
    * @param folder where results go
-   * @param snapshotEvery the longest time between snapshots; empty: none at all
+   * @param snapshotEvery the longest time between snapshots; empty: only when the run is stopped
    * @param resume go on from the snapshot in the folder, if there is one
    * @param overwrite drop an unfinished run in the folder
    * @param stop asked after every round; true ends the run with a snapshot
@@ -74,6 +75,20 @@ public final class TrainingRun {
     return new TrainingRun(settings, control).execute();
   }
 
+  /**
+   * Builds everything that the run needs and drops it again; writes nothing.
+   *
+   * @throws UsageException when a setting cannot be used, or the folder holds an unfinished run and
+   *     neither {@code resume} nor {@code overwrite} says what to do with that
+   * @throws EnvironmentException when the device has no library
+   */
+  public static void check(Settings settings, Path folder, boolean resume, boolean overwrite) {
+    if (!resume && !overwrite) {
+      ResultFolder.requireFinished(folder);
+    }
+    Experiment.of(settings).close();
+  }
+
   private Outcome execute() {
     try (Experiment experiment = Experiment.of(settings);
         ResultFolder folder =
@@ -98,19 +113,17 @@ public final class TrainingRun {
       add(experiment.measure(), folder);
     }
     lastSnapshot = System.nanoTime();
-    boolean stopped = false;
-    while (experiment.optimizer().round() < settings.rounds() && !stopped) {
-      long round = step(experiment, folder);
-      if (round % settings.evaluateEvery() == 0 || round == settings.rounds()) {
-        add(experiment.measure(), folder);
-      }
-      control.progress.at(round, rows.getLast());
-      stopped = control.stop.getAsBoolean();
-      boolean last = stopped || round == settings.rounds();
-      if (control.snapshotEvery.isPresent()
-          && (last || System.nanoTime() - lastSnapshot >= control.snapshotEvery.get().toNanos())) {
-        snapshot(experiment, folder);
-      }
+    // Before anything can go wrong: a round that fails leaves this or a later one.
+    if (control.snapshotEvery.isPresent() && !hasSnapshot) {
+      snapshot(experiment, folder);
+    }
+    try {
+      rounds(experiment, folder);
+    } catch (DivergedException | EnvironmentException | UncheckedIOException e) {
+      throw e;
+    } catch (RuntimeException fault) {
+      rescue(experiment, folder, fault);
+      throw fault;
     }
     boolean done = experiment.optimizer().round() == settings.rounds();
     Outcome outcome =
@@ -129,14 +142,43 @@ public final class TrainingRun {
     return outcome;
   }
 
+  /** All rounds that are left, or until asked to stop. */
+  private void rounds(Experiment experiment, ResultFolder folder) throws IOException {
+    boolean stopped = false;
+    while (experiment.optimizer().round() < settings.rounds() && !stopped) {
+      long round = step(experiment, folder);
+      if (round % settings.evaluateEvery() == 0 || round == settings.rounds()) {
+        add(experiment.measure(), folder);
+      }
+      control.progress.at(round, rows.getLast());
+      stopped = control.stop.getAsBoolean();
+      boolean last = stopped || round == settings.rounds();
+      boolean due =
+          control.snapshotEvery.isPresent()
+              && (last
+                  || System.nanoTime() - lastSnapshot >= control.snapshotEvery.get().toNanos());
+      if (due || stopped) {
+        snapshot(experiment, folder);
+      }
+    }
+  }
+
+  /** After a fault between two rounds or in one, which leaves the state of the round before. */
+  private void rescue(Experiment experiment, ResultFolder folder, RuntimeException fault) {
+    if (control.snapshotEvery.isPresent()) {
+      try {
+        snapshot(experiment, folder);
+      } catch (RuntimeException second) {
+        fault.addSuppressed(second);
+      }
+    }
+  }
+
   private long step(Experiment experiment, ResultFolder folder) {
     try {
       experiment.optimizer().step();
       return experiment.optimizer().round();
     } catch (NonFiniteException e) {
-      if (control.snapshotEvery.isPresent() && !hasSnapshot) {
-        snapshot(experiment, folder);
-      }
       throw new DivergedException(
           hasSnapshot
               ? "%s; the last good snapshot is %s".formatted(e.getMessage(), folder.snapshot())
@@ -168,6 +210,8 @@ public final class TrainingRun {
         folder.snapshot(),
         writer -> {
           writer.text("lab.settings", settings.fingerprint());
+          writer.text("lab.data", String.join("\n", experiment.data().sha256()));
+          writer.text("lab.blas", Product.blas(experiment.device()));
           writer.doubles("lab.metrics", Measurement.pack(rows));
           writer.doubles("lab.seconds", seconds());
           experiment.optimizer().save(writer);
@@ -188,6 +232,8 @@ public final class TrainingRun {
               folder.snapshot(),
               reader -> {
                 checkSame(reader.text("lab.settings"), reader.file());
+                checkSameData(reader.text("lab.data"), experiment.data(), reader.file());
+                remarkBlas(reader.text("lab.blas"), Product.blas(experiment.device()));
                 List<Measurement> before = Measurement.unpack(reader.doubles("lab.metrics"));
                 secondsBefore = reader.doubles("lab.seconds")[0];
                 experiment.optimizer().load(reader);
@@ -219,6 +265,26 @@ public final class TrainingRun {
           "the snapshot %s was made with other flags (%s); resume with those, or drop it with --overwrite"
               .formatted(file, String.join(", ", differ)));
     }
+  }
+
+  private void checkSameData(String there, DataSets data, Path file) {
+    if (!there.equals(String.join("\n", data.sha256()))) {
+      throw new UsageException(
+          "the data of %s has changed since the snapshot %s was made; resume with the files of that time, or drop it with --overwrite"
+              .formatted(data.source(), file));
+    }
+  }
+
+  private void remarkBlas(String there, String here) {
+    if (!there.equals(here)) {
+      control.notice.accept(
+          "the run began with %s and goes on with %s: its bits may differ from those of an uninterrupted one"
+              .formatted(product(there), product(here)));
+    }
+  }
+
+  private static String product(String blas) {
+    return blas.isEmpty() ? "the plain product kernel" : blas;
   }
 
   private static Outcome.Machine machine(Device device) {
