@@ -54,8 +54,8 @@ final class GossipClaims {
     return Measurement.under(
             "ring of 32, Metropolis weights, start on the slowest mode, f64, K = "
                 + gossip.rounds())
-        .with("plainRounds", plain)
-        .with("chebyshevRounds", accelerated)
+        .with("plainRounds", (double) plain)
+        .with("chebyshevRounds", (double) accelerated)
         .with("ratio", (double) plain / accelerated);
   }
 
