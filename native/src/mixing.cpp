@@ -11,7 +11,8 @@
  *   combine  W is the identity: one pass over the columns.
  *   tiles    all inner rows that W refers to, for a tile of columns that fits the second-level cache; rows that need
  *            forming (several terms, coefficients, narrow types) or whose stride would make them evict each other are
- *            staged, the others read where they are.
+ *            staged when the first output needs them, the others read where they are. Meanwhile the rows that come next
+ *            are asked for: a tile is too short for the hardware to see them coming.
  *   gather   more rows than a cache holds: row by row, sums in registers, the rows of later outputs prefetched.
  *   pairs    the two rows of an exchange are staged and both outputs written, so y may be the inner matrix itself.
  *
@@ -165,6 +166,26 @@ struct Pair {
   }
 };
 
+/* Rows that the next row of y is the first to read, at column 0 of the tile: asked for while this row is summed, since
+   the hardware looks no further than the end of a page. */
+struct Ahead {
+  static constexpr int kMost = 8;
+  const unsigned char* rows[kMost];
+  int count = 0;
+  int64_t end = 0; /* bytes of them that are worth asking for */
+
+  void add(const unsigned char* row) {
+    if (count < kMost) rows[count++] = row;
+  }
+  template <int64_t bytes>
+  KITH_INLINE void prefetch(int64_t at) const {
+    if (at >= end) return;
+    for (int k = 0; k < count; k++) {
+      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(rows[k] + at + b, 0, 2);
+    }
+  }
+};
+
 /* ---- one row of y ----------------------------------------------------------------------------------------------- */
 
 void raise(int32_t* flags, int64_t row, int32_t bit) { __atomic_fetch_or(flags + row, bit, __ATOMIC_RELAXED); }
@@ -198,13 +219,15 @@ __attribute__((noinline)) void report(const MixJob& job, const Source& source, i
    Collects in `bad` whether something was not finite. */
 template <class T, class Source>
 __attribute__((noinline)) Vec<T> mix_span(const MixJob& job, const Source& source, const T* values, int64_t count,
-                                          int64_t row, int64_t origin, int64_t from, int64_t to, bool streaming) {
+                                          int64_t row, int64_t origin, int64_t from, int64_t to, bool streaming,
+                                          const Ahead& ahead) {
   T* y = reinterpret_cast<T*>(job.y + row * job.y_stride) + origin;
   const Terms<T> outer(job.outer, job.outer_count, row);
   Vec<T> bad{};
   for_columns<T>(
       from, to, [&](auto shape, int64_t c) __attribute__((always_inline)) {
         Vec<T> a[shape.count];
+        ahead.prefetch<shape.count * kVectorBytes>(c * static_cast<int64_t>(sizeof(T)));
         if (count == 0) {
           for (int u = 0; u < shape.count; u++) a[u] = Vec<T>{};
         } else {
@@ -231,15 +254,15 @@ __attribute__((noinline)) Vec<T> mix_span(const MixJob& job, const Source& sourc
 
 template <class T, class Source>
 void mix_row(const MixJob& job, const Source& source, const T* values, int64_t count, int64_t row, int64_t origin,
-             int64_t from, int64_t to) {
+             int64_t from, int64_t to, const Ahead& ahead = Ahead()) {
   bool bad = false;
   int64_t begin = from;
   if (job.streaming) {
     const T* y = reinterpret_cast<const T*>(job.y + row * job.y_stride) + origin;
     begin += unaligned_head(y + from, to - from);
-    if (begin > from) bad = any_nan<T>(mix_span<T>(job, source, values, count, row, origin, from, begin, false));
+    if (begin > from) bad = any_nan<T>(mix_span<T>(job, source, values, count, row, origin, from, begin, false, ahead));
   }
-  bad |= any_nan<T>(mix_span<T>(job, source, values, count, row, origin, begin, to, job.streaming));
+  bad |= any_nan<T>(mix_span<T>(job, source, values, count, row, origin, begin, to, job.streaming, ahead));
   if (bad && job.flags != nullptr) report<T>(job, source, count, row, from, to);
 }
 
@@ -293,12 +316,13 @@ void combine(const MixJob& job, int64_t row, int64_t row_end, int64_t column, in
 
 /* m(j, column ...) written to `to`. */
 template <class T>
-void stage_row(const MixJob& job, int64_t j, int64_t column, int64_t width, T* to) {
+void stage_row(const MixJob& job, int64_t j, int64_t column, int64_t width, T* to, const Ahead& ahead = Ahead()) {
   if (j >= job.inner_rows) {
     const unsigned char* row = job.halo.data + (j - job.inner_rows) * job.halo.stride;
     for_columns<T>(
         0, width, [&](auto shape, int64_t c) __attribute__((always_inline)) {
           Vec<T> v[shape.count];
+          ahead.prefetch<shape.count * kVectorBytes>(c * static_cast<int64_t>(sizeof(T)));
           load_any<T>(shape, row, job.halo.dtype, column + c, v);
           shape.store(to + c, v);
         });
@@ -318,9 +342,13 @@ KITH_INLINE Direct<T> direct(const MixJob& job) {
   return Direct<T>{job.inner[0].data, job.inner[0].stride, job.halo.data, job.halo.stride, job.inner_rows, nullptr};
 }
 
+/* How far ahead the first pass over the rows of a tile asks for them. */
+inline constexpr int64_t kDenseAhead = 768;
+
 /* R rows of a dense W from `row` on, over `width` columns of the tile. */
 template <class T, int R>
-KITH_INLINE void dense_rows(const MixJob& job, const T* const* rows, int64_t row, int64_t origin, int64_t width) {
+KITH_INLINE void dense_rows(const MixJob& job, const T* const* rows, int64_t row, int64_t origin, int64_t width,
+                            bool first) {
   constexpr int V = kVectorBytes == 64 ? 2 : 64 / kVectorBytes;
   const int64_t n = job.weights.cols;
   const T* values = static_cast<const T*>(job.weights.values) + row * n;
@@ -339,8 +367,10 @@ KITH_INLINE void dense_rows(const MixJob& job, const T* const* rows, int64_t row
       const Vec<T> w = broadcast(values[i * n]);
       for (int u = 0; u < N; u++) a[i][u] = w * v[u];
     }
+    if (first) __builtin_prefetch(reinterpret_cast<const char*>(rows[0] + c) + kDenseAhead);
     for (int64_t j = 1; j < n; j++) {
       shape.load(rows[j] + c, v);
+      if (first) __builtin_prefetch(reinterpret_cast<const char*>(rows[j] + c) + kDenseAhead);
       for (int i = 0; i < R; i++) {
         const Vec<T> w = broadcast(values[i * n + j]);
         for (int u = 0; u < N; u++) a[i][u] = fma(w, v[u], a[i][u]);
@@ -378,36 +408,95 @@ KITH_INLINE void dense_rows(const MixJob& job, const T* const* rows, int64_t row
   }
 }
 
+/* More rows than a sparse tile has. */
+inline constexpr int64_t kMostSlots = 1024;
+
+/* What reading or staging slot s will touch from column `origin` on. */
+template <class T>
+void ask_for(const MixJob& job, int64_t s, int64_t origin, Ahead* ahead) {
+  const int64_t j = job.weights.used == nullptr ? s : job.weights.used[s];
+  if (j >= job.inner_rows) return;
+  for (int32_t k = 0; k < job.inner_count; k++) {
+    const int64_t size = job.inner[k].dtype == kNative<T> ? static_cast<int64_t>(sizeof(T)) : 2;
+    ahead->add(job.inner[k].data + j * job.inner[k].stride + origin * size);
+  }
+}
+
+template <class T>
+void dense_tile(const MixJob& job, int64_t row, int64_t row_end, int64_t origin, int64_t width, const T** rows,
+                unsigned char* stage) {
+  const bool in_place = job.plain && !job.staged;
+  const Direct<T> plain = direct<T>(job);
+  for (int64_t j = 0; j < job.weights.cols; j++) {
+    if (in_place) {
+      rows[j] = plain.row(j) + origin;
+      continue;
+    }
+    T* to = reinterpret_cast<T*>(stage + j * job.pitch);
+    Ahead ahead;
+    if (j + 1 < job.weights.cols) ask_for<T>(job, j + 1, origin, &ahead);
+    ahead.end = width * static_cast<int64_t>(sizeof(T));
+    stage_row<T>(job, j, origin, width, to, ahead);
+    rows[j] = to;
+  }
+  int64_t r = row;
+  for (; r + 4 <= row_end; r += 4) dense_rows<T, 4>(job, rows, r, origin, width, in_place && r == row);
+  for (; r < row_end; r++) dense_rows<T, 1>(job, rows, r, origin, width, in_place && r == row);
+}
+
+/* Rows are staged when the first output needs them, so that reading, mixing and writing take turns; meanwhile the rows
+   that the next output is the first to need are asked for. `next` columns follow in the next tile. */
+template <class T>
+void sparse_tile(const MixJob& job, int64_t row, int64_t row_end, int64_t origin, int64_t width, int64_t next,
+                 const T** rows, unsigned char* stage) {
+  const MixWeights& weights = job.weights;
+  const bool in_place = job.plain && !job.staged;
+  const Direct<T> plain = direct<T>(job);
+  unsigned char ready[kMostSlots] = {};
+  for (int64_t r = row; r < row_end; r++) {
+    const int64_t begin = weights.offsets[r], end = weights.offsets[r + 1];
+    for (int64_t e = begin; e < end; e++) {
+      const int32_t slot = weights.slots[e];
+      if (ready[slot] != 0) continue;
+      ready[slot] = 1;
+      const int64_t j = weights.columns[e];
+      if (in_place) {
+        rows[slot] = plain.row(j) + origin;
+      } else {
+        T* to = reinterpret_cast<T*>(stage + slot * job.pitch);
+        stage_row<T>(job, j, origin, width, to);
+        rows[slot] = to;
+      }
+    }
+    Ahead ahead;
+    const bool last = r + 1 == row_end;
+    const int64_t coming = last ? row : r + 1;
+    ahead.end = (last ? next : width) * static_cast<int64_t>(sizeof(T));
+    for (int64_t e = weights.offsets[coming]; e < weights.offsets[coming + 1]; e++) {
+      if (last || ready[weights.slots[e]] == 0) {
+        ask_for<T>(job, weights.slots[e], last ? origin + width : origin, &ahead);
+      }
+    }
+    const int64_t out = weights.output_rows == nullptr ? r : weights.output_rows[r];
+    const T* values = static_cast<const T*>(weights.values) + begin;
+    const Table<T> source{rows, weights.slots + begin, weights.columns + begin};
+    mix_row<T>(job, source, values, end - begin, out, origin, 0, width, ahead);
+  }
+}
+
 template <class T>
 void tiles(const MixJob& job, int64_t row, int64_t row_end, int64_t column, int64_t column_end,
            unsigned char* scratch) {
-  const MixWeights& weights = job.weights;
   const T** rows = reinterpret_cast<const T**>(scratch);
-  unsigned char* stage = scratch + (weights.used_count * 8 + 63) / 64 * 64;
-  const Direct<T> plain = direct<T>(job);
+  unsigned char* stage = scratch + (job.weights.used_count * 8 + 63) / 64 * 64;
   for (int64_t origin = column; origin < column_end; origin += job.tile) {
-    const int64_t width = origin + job.tile < column_end ? job.tile : column_end - origin;
-    for (int64_t s = 0; s < weights.used_count; s++) {
-      const int64_t j = weights.used == nullptr ? s : weights.used[s];
-      if (job.plain && !job.staged) {
-        rows[s] = plain.row(j) + origin;
-      } else {
-        T* to = reinterpret_cast<T*>(stage + s * job.pitch);
-        stage_row<T>(job, j, origin, width, to);
-        rows[s] = to;
-      }
-    }
-    if (weights.offsets == nullptr) {
-      int64_t r = row;
-      for (; r + 4 <= row_end; r += 4) dense_rows<T, 4>(job, rows, r, origin, width);
-      for (; r < row_end; r++) dense_rows<T, 1>(job, rows, r, origin, width);
-      continue;
-    }
-    for (int64_t r = row; r < row_end; r++) {
-      const int64_t begin = weights.offsets[r];
-      const Table<T> table{rows, weights.slots + begin, weights.columns + begin};
-      mix_row<T>(job, table, static_cast<const T*>(weights.values) + begin, weights.offsets[r + 1] - begin,
-                 weights.output_rows == nullptr ? r : weights.output_rows[r], origin, 0, width);
+    const int64_t left = column_end - origin;
+    const int64_t width = job.tile < left ? job.tile : left;
+    if (job.weights.offsets == nullptr) {
+      dense_tile<T>(job, row, row_end, origin, width, rows, stage);
+    } else {
+      const int64_t after = left - width;
+      sparse_tile<T>(job, row, row_end, origin, width, after < job.tile ? after : job.tile, rows, stage);
     }
   }
   if (job.streaming) stream_fence();

@@ -32,10 +32,12 @@ namespace {
 constexpr int64_t kCombineBytes = 256 << 10;
 // Inner rows of a tile together: what a core's second-level cache holds beside the streams.
 constexpr int64_t kTileBytes = 256 << 10;
-constexpr int64_t kTileColumns = 4096;
+// Staged rows are written too, and want to stay nearer to the core.
+constexpr int64_t kStagedBytes = 64 << 10;
+constexpr int64_t kTileColumns = 1024;
 // Below this width of a tile a row is too short to stream, and gathering whole rows is faster.
 constexpr int64_t kTileBytesPerRow = 256;
-constexpr int64_t kTilesPerBlock = 4;
+constexpr int64_t kTilesPerBlock = 16;
 constexpr int64_t kBlocksWanted = 16;
 constexpr int64_t kGatherBytes = 256 << 10;
 // Elements that a block of a gather adds up at most, so that long rows do not hold up a call.
@@ -163,13 +165,14 @@ void choose(const CpuWeights* weights, const MixOperands& operands, MixJob* job,
     return;
   }
   plan->strategy = Plan::kTiles;
-  if (!fits) tile = kTileBytesPerRow / size;
+  // Rows a multiple of a page apart compete for the same sets of the caches.
+  job->staged = !job->plain || (job->inner[0].stride % 4096 == 0 && used > 8);
+  if (job->staged && !dense && tile > kStagedBytes / (used * size)) tile = kStagedBytes / (used * size) / line * line;
+  if (tile < kTileBytesPerRow / size) tile = kTileBytesPerRow / size;
   if (cols < kBlocksWanted * tile) tile = round_up(cols, kBlocksWanted * line) / kBlocksWanted;
   if (tile < line) tile = line;
   job->tile = tile;
   job->pitch = tile * size + 64;
-  // Rows a multiple of a page apart compete for the same sets of the caches.
-  job->staged = !job->plain || (job->inner[0].stride % 4096 == 0 && used > 8);
   const int64_t tiles = (cols + tile - 1) / tile;
   const int64_t each = tiles < kBlocksWanted * kTilesPerBlock ? 1 : kTilesPerBlock;
   // Few tiles of many dense rows: cut the rows too, though each part then stages the tile anew.
