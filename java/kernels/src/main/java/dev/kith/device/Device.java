@@ -339,7 +339,7 @@ public final class Device {
    * @return a queue without work; close it
    */
   public Queue newQueue() {
-    return new Queue(this, new NativeQueue(device));
+    return new Queue(this, NativeQueue.create(device));
   }
 
   /**

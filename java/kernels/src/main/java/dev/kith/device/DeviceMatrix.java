@@ -385,7 +385,7 @@ public final class DeviceMatrix implements AutoCloseable {
     return view(other, 0, 0, rows(), cols(), stride(), layout);
   }
 
-  private DeviceMatrix view(
+  DeviceMatrix view(
       Queue target,
       long row,
       long col,

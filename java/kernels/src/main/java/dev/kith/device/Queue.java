@@ -3,6 +3,7 @@ package dev.kith.device;
 import dev.kith.internal.Access;
 import dev.kith.internal.NativeEvent;
 import dev.kith.internal.NativeQueue;
+import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.Objects;
 
@@ -25,6 +26,61 @@ public final class Queue implements AutoCloseable {
 
   NativeQueue behind() {
     return queue;
+  }
+
+  /**
+   * A stream that belongs to someone else as a queue. Work that both call on it runs in the order
+   * it was called in.
+   *
+   * @param device the CUDA device that the stream is of
+   * @param stream a {@code cudaStream_t} of the device's primary context; it stays its maker's, who
+   *     keeps it until the queue is closed
+   * @return the queue; closing it waits for its work and leaves the stream open
+   * @throws UnsupportedOperationException if the device has no streams, as the CPU
+   * @throws IllegalArgumentException if the stream is none of the device's
+   */
+  public static Queue wrap(Device device, long stream) {
+    return new Queue(
+        device, NativeQueue.wrap(Access.device(device), MemorySegment.ofAddress(stream)));
+  }
+
+  /**
+   * The stream behind the queue, for other libraries that work on it.
+   *
+   * @return a {@code cudaStream_t}, good until the queue is closed, and not to be destroyed
+   * @throws UnsupportedOperationException if the device has no streams, as the CPU
+   * @throws IllegalStateException if the queue is closed or in use by another thread
+   */
+  public long stream() {
+    int mark = queue.begin("stream");
+    try {
+      return queue.stream();
+    } finally {
+      queue.end(mark);
+    }
+  }
+
+  /**
+   * Records operations instead of running them, so that they can be queued again and again by one
+   * call: see {@link Graph}. Nothing runs before {@link Graph#launch}.
+   *
+   * @param work calls operations on this queue. What waits, copies to or from the host or allocates
+   *     cannot be recorded, so matrices are made before, and clipping, which waits, is left out. An
+   *     operation is recorded with its numbers as they are: {@code Step.apply} counts one step and
+   *     repeats that one's bias correction, and a view may be opened and closed
+   * @return the graph; close it
+   * @throws UnsupportedOperationException if the device has no graphs, as the CPU
+   * @throws IllegalArgumentException if the work calls what cannot be recorded; names it
+   * @throws IllegalStateException if the queue is closed, in use by another thread or recording
+   */
+  public Graph capture(Runnable work) {
+    Objects.requireNonNull(work, "work");
+    int mark = queue.begin("capture");
+    try {
+      return new Graph(this, queue.capture(work));
+    } finally {
+      queue.end(mark);
+    }
   }
 
   /**

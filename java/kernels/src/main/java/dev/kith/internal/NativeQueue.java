@@ -72,20 +72,93 @@ public final class NativeQueue {
   private int top;
   private OperationEvent event;
   private long started;
-  private final Set<MemorySegment> retained = Collections.newSetFromMap(new IdentityHashMap<>());
+  private Set<MemorySegment> retained = identities();
+
+  private NativeQueue(NativeDevice device, String operation, Maker maker) {
+    this.device = device;
+    abi = device.abi();
+    try (Arena scratch = Arena.ofConfined()) {
+      MemorySegment out = scratch.allocate(ValueLayout.ADDRESS);
+      call.check(operation, maker.make(out, call.segment()));
+      handle = out.get(ValueLayout.ADDRESS, 0);
+    }
+  }
+
+  /** Writes a kith_queue and returns a status. */
+  private interface Maker {
+    int make(MemorySegment out, MemorySegment call);
+  }
 
   /**
    * Creates a queue.
    *
    * @param device its device
+   * @return the queue
    */
-  public NativeQueue(NativeDevice device) {
-    this.device = device;
-    abi = device.abi();
+  public static NativeQueue create(NativeDevice device) {
+    return new NativeQueue(
+        device, "newQueue", (out, call) -> device.abi().queueCreate(device.handle(), out, call));
+  }
+
+  /**
+   * Wraps a foreign stream.
+   *
+   * @param device its device
+   * @param stream a cudaStream_t
+   * @return the queue
+   */
+  public static NativeQueue wrap(NativeDevice device, MemorySegment stream) {
+    return new NativeQueue(
+        device, "wrap", (out, call) -> device.abi().queueWrap(device.handle(), stream, out, call));
+  }
+
+  private static Set<MemorySegment> identities() {
+    return Collections.newSetFromMap(new IdentityHashMap<>());
+  }
+
+  /**
+   * The stream behind it.
+   *
+   * @return the address of a cudaStream_t
+   */
+  public long stream() {
     try (Arena scratch = Arena.ofConfined()) {
       MemorySegment out = scratch.allocate(ValueLayout.ADDRESS);
-      call.check("newQueue", abi.queueCreate(device.handle(), out, call.segment()));
-      handle = out.get(ValueLayout.ADDRESS, 0);
+      check(abi.queueStream(handle, out, call.segment()));
+      return out.get(ValueLayout.ADDRESS, 0).address();
+    }
+  }
+
+  /**
+   * Records what work calls, instead of running it. Only inside of an operation.
+   *
+   * @param work calls operations on this queue, and nothing that waits
+   * @return what was recorded
+   */
+  public NativeGraph capture(Runnable work) {
+    check(abi.graphBegin(handle, call.segment()));
+    Set<MemorySegment> before = retained;
+    retained = identities();
+    try {
+      work.run();
+    } catch (RuntimeException | Error e) {
+      try {
+        endCapture(before).close();
+      } catch (RuntimeException second) {
+        e.addSuppressed(second);
+      }
+      throw e;
+    }
+    return endCapture(before);
+  }
+
+  private NativeGraph endCapture(Set<MemorySegment> before) {
+    Set<MemorySegment> recorded = retained;
+    retained = before;
+    try (Arena scratch = Arena.ofConfined()) {
+      MemorySegment out = scratch.allocate(ValueLayout.ADDRESS);
+      check(abi.graphEnd(handle, out, call.segment()));
+      return new NativeGraph(device, out.get(ValueLayout.ADDRESS, 0), recorded);
     }
   }
 
@@ -185,6 +258,11 @@ public final class NativeQueue {
           operation + ": the memory that the " + window.what() + " wraps was closed by its owner");
     }
     retained.add(foreign);
+  }
+
+  /** Keeps foreign memory reachable until the queue has been waited for. */
+  void retain(Set<MemorySegment> foreign) {
+    retained.addAll(foreign);
   }
 
   /**

@@ -20,9 +20,6 @@ import java.util.Optional;
  * the queue of the parameters that {@link #apply} gets.
  */
 public final class Step implements AutoCloseable {
-  private static final long STEP_SIZE = Abi.offset(Abi.STEP, "step_size");
-  private static final long BIAS1 = Abi.offset(Abi.STEP, "bias1");
-  private static final long BIAS2 = Abi.offset(Abi.STEP, "bias2");
   private static final long ROW_SCALE = Abi.offset(Abi.STEP, "row_scale");
   private static final long COPY = Abi.offset(Abi.STEP, "copy");
   private static final long FLAGS = Abi.offset(Abi.STEP, "flags");
@@ -97,19 +94,11 @@ public final class Step implements AutoCloseable {
 
   /** Writes what does not change from step to step. */
   private void describe(Arena arena, List<Section> sections) {
-    step.set(ValueLayout.JAVA_INT, Abi.offset(Abi.STEP, "rule"), parameters.rule());
     step.set(ValueLayout.JAVA_INT, Abi.offset(Abi.STEP, "decoupled"), options.decoupled() ? 1 : 0);
     step.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.STEP, "weight_decay"), options.weightDecay());
     step.set(ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "groups"), Section.groups(arena, sections));
     step.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.STEP, "group_count"), sections.size());
-    describeRule();
-  }
-
-  private void describeRule() {
-    step.set(ValueLayout.JAVA_DOUBLE, STEP_SIZE, parameters.stepSize());
-    step.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.STEP, "beta1"), parameters.beta1());
-    step.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.STEP, "beta2"), parameters.beta2());
-    step.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.STEP, "epsilon"), parameters.epsilon());
+    parameters.write(step);
   }
 
   /**
@@ -134,8 +123,7 @@ public final class Step implements AutoCloseable {
       q.use(parametersWindow);
       q.use(gradient);
       long t = count + 1;
-      step.set(ValueLayout.JAVA_DOUBLE, BIAS1, parameters.bias1(t));
-      step.set(ValueLayout.JAVA_DOUBLE, BIAS2, parameters.bias2(t));
+      parameters.write(step, t);
       step.set(ValueLayout.ADDRESS, ROW_SCALE, q.useOrNull(scale));
       step.set(ValueLayout.ADDRESS, COPY, q.useOrNull(Access.windowOrNull(options.copy())));
       step.set(ValueLayout.ADDRESS, FLAGS, q.useOrNull(Access.windowOrNull(options.flags())));
@@ -245,7 +233,7 @@ public final class Step implements AutoCloseable {
     }
     rule = next;
     parameters = StepParameters.of(next);
-    describeRule();
+    parameters.write(step);
   }
 
   /** Closes the state. Idempotent. */

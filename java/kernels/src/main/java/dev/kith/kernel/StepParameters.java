@@ -1,6 +1,8 @@
 package dev.kith.kernel;
 
 import dev.kith.internal.Abi;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 
 /**
  * A rule as {@code kith_step} wants it: its number, its coefficients and, for a given step, the
@@ -13,6 +15,14 @@ import dev.kith.internal.Abi;
  * @param epsilon eps
  */
 record StepParameters(int rule, double stepSize, double beta1, double beta2, double epsilon) {
+  private static final long RULE = Abi.offset(Abi.STEP, "rule");
+  private static final long STEP_SIZE = Abi.offset(Abi.STEP, "step_size");
+  private static final long BETA1 = Abi.offset(Abi.STEP, "beta1");
+  private static final long BETA2 = Abi.offset(Abi.STEP, "beta2");
+  private static final long EPSILON = Abi.offset(Abi.STEP, "epsilon");
+  private static final long BIAS1 = Abi.offset(Abi.STEP, "bias1");
+  private static final long BIAS2 = Abi.offset(Abi.STEP, "bias2");
+
   static StepParameters of(StepRule rule) {
     double eta = rule.stepSize();
     return switch (rule) {
@@ -39,6 +49,21 @@ record StepParameters(int rule, double stepSize, double beta1, double beta2, dou
   /** 1 - b2^t. */
   double bias2(long t) {
     return 1 - StrictMath.pow(beta2, (double) t);
+  }
+
+  /** Writes what does not depend on t. */
+  void write(MemorySegment step) {
+    step.set(ValueLayout.JAVA_INT, RULE, rule);
+    step.set(ValueLayout.JAVA_DOUBLE, STEP_SIZE, stepSize);
+    step.set(ValueLayout.JAVA_DOUBLE, BETA1, beta1);
+    step.set(ValueLayout.JAVA_DOUBLE, BETA2, beta2);
+    step.set(ValueLayout.JAVA_DOUBLE, EPSILON, epsilon);
+  }
+
+  /** Writes what depends on t. */
+  void write(MemorySegment step, long t) {
+    step.set(ValueLayout.JAVA_DOUBLE, BIAS1, bias1(t));
+    step.set(ValueLayout.JAVA_DOUBLE, BIAS2, bias2(t));
   }
 
   static void finite(String name, double value) {

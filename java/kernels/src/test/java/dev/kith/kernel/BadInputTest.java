@@ -386,7 +386,10 @@ class BadInputTest {
       labels.set(0, 1, bad);
       refused(
           Integer.toString(bad),
-          () -> Product.softmaxCrossEntropy(1, z, labels, noGradient, loss, none));
+          () -> {
+            Product.softmaxCrossEntropy(1, z, labels, noGradient, loss, none);
+            session.queue().sync();
+          });
     }
   }
 

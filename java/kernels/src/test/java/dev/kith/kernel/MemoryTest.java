@@ -292,7 +292,12 @@ class MemoryTest {
       DeviceMatrix to = session.matrix(DType.F32, new double[2][9], 9);
       for (int bad : new int[] {-1, 4, Integer.MAX_VALUE, Integer.MIN_VALUE}) {
         DeviceMatrix index = session.matrix(DType.I32, new double[][] {{3, bad}}, 2);
-        refused(Integer.toString(bad), () -> Memory.gatherRows(from, index, to));
+        refused(
+            Integer.toString(bad),
+            () -> {
+              Memory.gatherRows(from, index, to);
+              session.queue().sync();
+            });
       }
       refused(
           "1 x 3",

@@ -15,6 +15,8 @@ import java.util.List;
  * own checks, and what it does not have.
  */
 final class NativeCalls {
+  private static final long WAIT_NANOS = 100_000_000;
+
   private final NativeQueue queue;
   private final Arena arena;
 
@@ -38,6 +40,12 @@ final class NativeCalls {
       do {
         status = body.call(calls, queue.abi(), queue.handle(), queue.call());
       } while (status == Abi.AGAIN);
+      if (status == Abi.OK) {
+        // Host memory of the call may be in use until then, and its data may be found wrong.
+        do {
+          status = queue.abi().queueSync(queue.handle(), WAIT_NANOS, queue.call());
+        } while (status == Abi.TIMEOUT);
+      }
       queue.call().set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "cursor"), 0);
       return status;
     } finally {

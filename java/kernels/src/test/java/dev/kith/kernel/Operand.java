@@ -5,12 +5,17 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Strided;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Optional;
 
 /**
  * A matrix for a kernel to work on, in memory that shows every byte read or written beside it.
- * Elements are written and read without the library.
+ * Where the host addresses the device's memory that is memory between two inaccessible pages, and
+ * elements are written and read without the library. Elsewhere the host keeps an image of it that
+ * travels whole; the emulation watches what lies around an allocation.
  */
 final class Operand implements AutoCloseable {
   /** How it lies in memory. */
@@ -34,9 +39,11 @@ final class Operand implements AutoCloseable {
   private final int rows;
   private final int cols;
   private final int stride;
-  private final GuardedMemory memory;
 
-  /** The bytes to watch, and the element in them that is (0, 0). */
+  /** Empty where the host does not address the device. */
+  private final Optional<GuardedMemory> memory;
+
+  /** The bytes to watch, or their image, and the element in them that is (0, 0). */
   private final MemorySegment bytes;
 
   private final int start;
@@ -67,17 +74,25 @@ final class Operand implements AutoCloseable {
       }
     }
     long extent = height == 0 || width == 0 ? 0 : (height - 1L) * stride + width;
-    memory = session.take(extent * dtype.bytes());
+    long size = extent * dtype.bytes();
+    memory = session.onHost() ? Optional.of(session.take(size)) : Optional.empty();
     bytes =
-        placement == Placement.AFTER_PAGE
-            ? memory.first(extent * dtype.bytes())
-            : memory.last(extent * dtype.bytes());
+        memory
+            .map(m -> placement == Placement.AFTER_PAGE ? m.first(size) : m.last(size))
+            .orElseGet(() -> Arena.ofAuto().allocate(size, 8));
     bytes.fill(CANARY);
     for (int r = 0; r < rows; r++) {
       write(r, values[r]);
     }
-    base = DeviceMatrix.wrap(session.queue(), bytes, height, width, Math.max(stride, width), dtype);
-    matrix = placement == Placement.VIEW ? view(base, rows, cols) : base;
+    if (memory.isPresent()) {
+      base =
+          DeviceMatrix.wrap(session.queue(), bytes, height, width, Math.max(stride, width), dtype);
+      matrix = placement == Placement.VIEW ? view(base, rows, cols) : base;
+    } else {
+      base = DeviceMatrix.allocate(session.queue(), 1, extent, dtype);
+      base.upload(bytes, extent);
+      matrix = Strided.view(base, start, rows, cols, stride);
+    }
   }
 
   private static DeviceMatrix view(DeviceMatrix base, int rows, int cols) {
@@ -113,9 +128,18 @@ final class Operand implements AutoCloseable {
     }
   }
 
+  /** Waits for the queue, and has the bytes show what stands there. */
+  private void look() {
+    if (memory.isPresent()) {
+      session.queue().sync();
+    } else {
+      base.download(bytes, base.cols());
+    }
+  }
+
   /** What stands there now; waits for the queue. */
   double[][] values() {
-    session.queue().sync();
+    look();
     double[][] values = new double[rows][cols];
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < cols; c++) {
@@ -155,7 +179,7 @@ final class Operand implements AutoCloseable {
   }
 
   private void watch() {
-    session.queue().sync();
+    look();
     if (bytes.byteSize() == 0) {
       return;
     }
@@ -196,6 +220,6 @@ final class Operand implements AutoCloseable {
   void discard() {
     matrix.close();
     base.close();
-    session.give(memory);
+    memory.ifPresent(session::give);
   }
 }

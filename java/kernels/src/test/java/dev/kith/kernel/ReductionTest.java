@@ -48,7 +48,7 @@ class ReductionTest {
   void gramInRounds() {
     Contract.Case c = gram(DType.F32, 2900, 1, 3, true, 3900);
     Contract.run(Rig.best(), List.of(c));
-    Contract.run(new Rig(Rig.best().tier(), 3, true), List.of(c));
+    Contract.run(Rig.cutUp(), List.of(c));
   }
 
   @ParameterizedTest

@@ -11,23 +11,44 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * One way to run the library: an instruction-set tier, a number of threads, and whether every
- * native call is cut at the first block border. The bits of a result depend on none of them.
+ * One way to run the library: a device, on the CPU with an instruction-set tier, a number of
+ * threads, and whether every native call is cut at the first block border. The bits of a result
+ * depend on none of them. The property {@code kith.test.device} names a device other than the CPU
+ * for the suites to run on.
  *
+ * @param device the device's name
  * @param tier the tier's name
  * @param threads the size of the pool, the caller included
  * @param cut whether the budget of a native call is a nanosecond
  */
-record Rig(String tier, int threads, boolean cut) {
+record Rig(String device, String tier, int threads, boolean cut) {
   private static final List<String> TIERS = List.of("scalar", "v2", "v3", "v4");
+  private static final Device DEVICE = Device.named(System.getProperty("kith.test.device", "cpu"));
 
-  /** Every tier of this CPU with 1, 2, 3 and 7 threads; every other one is cut. */
+  /** What the suites run on. */
+  static Device chosen() {
+    return DEVICE;
+  }
+
+  /** Whether the suites run on the CPU, whose memory the host addresses. */
+  static boolean onCpu() {
+    return DEVICE.backend().equals("cpu");
+  }
+
+  /**
+   * Every tier of this CPU with 1, 2, 3 and 7 threads, where every other one is cut; of another
+   * device there is one way to run.
+   */
   static List<Rig> all() {
+    if (!onCpu()) {
+      return List.of(best());
+    }
     List<Rig> rigs = new ArrayList<>();
     int[] threads = {1, 2, 3, 7};
     for (String tier : tiers()) {
       for (int i = 0; i < threads.length; i++) {
-        rigs.add(new Rig(tier, threads[i], (i + rigs.size() / threads.length) % 2 == 1));
+        rigs.add(
+            new Rig(DEVICE.name(), tier, threads[i], (i + rigs.size() / threads.length) % 2 == 1));
       }
     }
     return rigs;
@@ -35,22 +56,29 @@ record Rig(String tier, int threads, boolean cut) {
 
   /** The best tier, two threads, uncut: for what does not depend on the rig. */
   static Rig best() {
-    return new Rig(tiers().getLast(), 2, false);
+    return onCpu()
+        ? new Rig(DEVICE.name(), tiers().getLast(), 2, false)
+        : new Rig(DEVICE.name(), DEVICE.tier(), DEVICE.threads(), false);
+  }
+
+  /** The best tier, three threads, cut; on another device than the CPU there is nothing to cut. */
+  static Rig cutUp() {
+    return onCpu() ? new Rig(DEVICE.name(), tiers().getLast(), 3, true) : best();
   }
 
   /** The tiers that this CPU and system have, the best one last. */
-  static List<String> tiers() {
+  private static List<String> tiers() {
     List<String> found = new ArrayList<>();
-    String present = Device.cpu().tier();
+    String present = DEVICE.tier();
     for (String tier : TIERS) {
       try {
-        Access.device(Device.cpu()).tier(tier);
+        Access.device(DEVICE).tier(tier);
         found.add(tier);
       } catch (UnsupportedOperationException e) {
         System.out.println("tier " + tier + " is not tested: " + e.getMessage());
       }
     }
-    Access.device(Device.cpu()).tier(present);
+    Access.device(DEVICE).tier(present);
     return found;
   }
 
@@ -61,8 +89,8 @@ record Rig(String tier, int threads, boolean cut) {
 
   /** A queue of a rig, and the memory of its operands. */
   static final class Session implements AutoCloseable {
-    private final String tierBefore = Device.cpu().tier();
-    private final int threadsBefore = Device.cpu().threads();
+    private final String tierBefore = DEVICE.tier();
+    private final int threadsBefore = DEVICE.threads();
     private final Queue queue;
     private final List<Operand> open = new ArrayList<>();
     private final List<GuardedMemory> idle = new ArrayList<>();
@@ -71,9 +99,11 @@ record Rig(String tier, int threads, boolean cut) {
 
     private Session(Rig rig) {
       this.rig = rig;
-      Access.device(Device.cpu()).tier(rig.tier());
-      Device.cpu().threads(rig.threads());
-      queue = Device.cpu().newQueue();
+      if (onCpu()) {
+        DEVICE.tier(rig.tier());
+        DEVICE.threads(rig.threads());
+      }
+      queue = DEVICE.newQueue();
       if (rig.cut()) {
         budget(1);
       }
@@ -89,6 +119,11 @@ record Rig(String tier, int threads, boolean cut) {
 
     boolean cut() {
       return rig.cut();
+    }
+
+    /** Whether the host addresses the memory that operands lie in. */
+    boolean onHost() {
+      return onCpu();
     }
 
     /** Sets how long one native call may work before it comes back. */
@@ -150,8 +185,10 @@ record Rig(String tier, int threads, boolean cut) {
         memory.close();
       }
       queue.close();
-      Device.cpu().threads(threadsBefore);
-      Access.device(Device.cpu()).tier(tierBefore);
+      if (onCpu()) {
+        DEVICE.threads(threadsBefore);
+        DEVICE.tier(tierBefore);
+      }
     }
   }
 }
