@@ -154,16 +154,21 @@ public final class JCudaBridge {
 
   /** Opens what JCuda keeps from all but subclasses. */
   private static final class Address extends Pointer {
+    /** Pointers of the driver API never point to Java arrays, whose address is 0 and an offset. */
+    private final boolean onDevice;
+
     Address(Pointer other) {
       super(Objects.requireNonNull(other, "pointer"));
+      onDevice = other instanceof CUdeviceptr || getNativePointer() != 0;
     }
 
     Address(long value) {
       super(value);
+      onDevice = true;
     }
 
     long value() {
-      return getNativePointer() == 0 ? 0 : getNativePointer() + getByteOffset();
+      return onDevice ? getNativePointer() + getByteOffset() : 0;
     }
   }
 

@@ -105,6 +105,11 @@ class JCudaBridgeTest {
       refused(
           () -> JCudaBridge.matrix(queue, Pointer.to(ByteBuffer.allocate(16)), 1, 4, 4, DType.F32),
           "host");
+      refused(
+          () ->
+              JCudaBridge.matrix(
+                  queue, Pointer.to(new float[4]).withByteOffset(8), 1, 2, 2, DType.F32),
+          "host");
       refused(() -> JCudaBridge.queue(queue.device(), new cudaStream_t()), "default stream");
       try (DeviceMatrix m = DeviceMatrix.row(queue, 1f, 2f)) {
         Pointer odd = JCudaBridge.pointer(m).withByteOffset(2);
