@@ -2,6 +2,7 @@ package dev.kith.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
@@ -46,6 +47,7 @@ class ReductionTest {
   /** So many pairs of tiles that their sums do not stand in the scratch at once. */
   @Test
   void gramInRounds() {
+    assumeTrue(Rig.onCpu(), "the scratch is the CPU library's; emulated, this takes minutes");
     Contract.Case c = gram(DType.F32, 2900, 1, 3, true, 3900);
     Contract.run(Rig.best(), List.of(c));
     Contract.run(Rig.cutUp(), List.of(c));
