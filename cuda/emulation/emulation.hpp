@@ -10,6 +10,7 @@
 #include <new>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "cuda_runtime.h"
 
@@ -105,20 +106,20 @@ class Shared {
     T operator=(const T& value) const&& { return array_.write(index_, value); }
     T operator=(const Element& other) const&& { return array_.write(index_, other.array_.read(other.index_)); }
     template <class U>
-    T operator+=(const U& value) const&& {
-      return array_.write(index_, static_cast<T>(array_.read(index_) + value));
+    T operator+=(U&& value) const&& {
+      return array_.write(index_, static_cast<T>(array_.read(index_) + std::forward<U>(value)));
     }
     template <class U>
-    T operator-=(const U& value) const&& {
-      return array_.write(index_, static_cast<T>(array_.read(index_) - value));
+    T operator-=(U&& value) const&& {
+      return array_.write(index_, static_cast<T>(array_.read(index_) - std::forward<U>(value)));
     }
     template <class U>
-    T operator*=(const U& value) const&& {
-      return array_.write(index_, static_cast<T>(array_.read(index_) * value));
+    T operator*=(U&& value) const&& {
+      return array_.write(index_, static_cast<T>(array_.read(index_) * std::forward<U>(value)));
     }
     template <class U>
-    T operator|=(const U& value) const&& {
-      return array_.write(index_, static_cast<T>(array_.read(index_) | value));
+    T operator|=(U&& value) const&& {
+      return array_.write(index_, static_cast<T>(array_.read(index_) | std::forward<U>(value)));
     }
     Shared operator&() const&& { return array_ + index_; }
 
