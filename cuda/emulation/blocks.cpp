@@ -47,6 +47,7 @@ constexpr size_t kWordCells = kArenaBytes / 4;
 constexpr unsigned kLanes = 32;
 constexpr uint64_t kNeverRead = ~0ull;
 constexpr uint16_t kSeveralWarps = 0xffff;
+constexpr uint16_t kAtomicWriter = 0x8000;
 /* Below this much work waking the other cores costs more than they save. */
 constexpr uint64_t kThreadsWorthSharing = 4096;
 
@@ -85,8 +86,7 @@ struct Cell {
   uint32_t read_stamp;
   uint32_t read_lanes;
   uint16_t read_warp;
-  uint16_t writer : 10;
-  uint16_t atomic : 1;
+  uint16_t writer; /* with kAtomicWriter */
 };
 
 /* Runs one block at a time. */
@@ -624,10 +624,10 @@ void check_cell(Worker& w, Cell& cell, Access access, const char* name, int64_t 
     stop(cudaErrorLaunchFailure, "reads %s[%lld], which no thread of its block has written", name,
          static_cast<long long>(index));
   }
-  const bool both_atomic = access == Access::kAtomic && cell.atomic;
-  if (cell.write_epoch == w.epoch && cell.writer != self && !both_atomic &&
-      !ordered(w, cell.writer, cell.write_stamp)) {
-    race(w, access, name, index, cell.atomic ? "updated" : "wrote", cell.writer);
+  const unsigned writer = cell.writer & ~static_cast<unsigned>(kAtomicWriter);
+  if (cell.write_epoch == w.epoch && writer != self && !ordered(w, writer, cell.write_stamp)) {
+    const bool atomic = (cell.writer & kAtomicWriter) != 0;
+    if (!atomic || access != Access::kAtomic) race(w, access, name, index, atomic ? "updated" : "wrote", writer);
   }
   const bool read = cell.read_epoch == w.epoch;
   if (access == Access::kRead) {
@@ -659,8 +659,7 @@ void check_cell(Worker& w, Cell& cell, Access access, const char* name, int64_t 
   cell.read_epoch = 0;
   cell.write_epoch = w.epoch;
   cell.write_stamp = stamp;
-  cell.writer = static_cast<uint16_t>(self & 0x3ff);
-  cell.atomic = access == Access::kAtomic;
+  cell.writer = static_cast<uint16_t>(self | (access == Access::kAtomic ? kAtomicWriter : 0u));
 }
 
 }  // namespace

@@ -186,13 +186,24 @@ cudaError_t report(Runtime& r) {
 
 /* ---- memory -------------------------------------------------------------------------------------------------------- */
 
-/* NaN in every type that begins at an even address, and not what a computation makes. */
-unsigned char guard_byte(const unsigned char* at) { return (reinterpret_cast<uintptr_t>(at) & 1) != 0 ? 0xff : 0xf7; }
+/* A guard zone that begins at `at`: NaN in every type at an even address, and not what a computation makes. */
+const unsigned char* guard_pattern(const unsigned char* at) {
+  static const std::vector<unsigned char> made = [] {
+    std::vector<unsigned char> bytes(kGuardAfter + 1);
+    for (size_t i = 0; i < bytes.size(); i++) bytes[i] = (i & 1) != 0 ? 0xff : 0xf7;
+    return bytes;
+  }();
+  return made.data() + (reinterpret_cast<uintptr_t>(at) & 1);
+}
 
 template <class F>
-void each_guard_byte(const Allocation& a, F&& f) {
-  for (unsigned char* p = a.base(); p < a.address; p++) f(p);
-  for (unsigned char* p = a.address + a.bytes; p < a.address + a.bytes + kGuardAfter; p++) f(p);
+void each_guard(const Allocation& a, F&& f) {
+  f(a.base(), kGuardBefore);
+  f(a.address + a.bytes, kGuardAfter);
+}
+
+void fill_guards(const Allocation& a) {
+  each_guard(a, [](unsigned char* zone, size_t bytes) { std::memcpy(zone, guard_pattern(zone), bytes); });
 }
 
 void poison(const Allocation& a) {
@@ -208,7 +219,7 @@ AllocationPointer make_allocation(size_t bytes, int device, bool host) {
   made->bytes = bytes;
   made->device = device;
   made->host = host;
-  each_guard_byte(*made, [](unsigned char* p) { *p = guard_byte(p); });
+  fill_guards(*made);
 #if KITH_ADDRESS_SANITIZER
   __asan_poison_memory_region(base, kGuardBefore);
   __asan_poison_memory_region(made->address + bytes, kGuardAfter);
@@ -221,16 +232,17 @@ std::string broken_guard(const Allocation& a) {
   std::string text;
 #if !KITH_ADDRESS_SANITIZER
   if (!settings().checks) return text;
-  each_guard_byte(a, [&](const unsigned char* p) {
-    if (*p == guard_byte(p) || !text.empty()) return;
-    const long long offset = p - a.address;
+  each_guard(a, [&](const unsigned char* zone, size_t bytes) {
+    const unsigned char* const whole = guard_pattern(zone);
+    if (!text.empty() || std::memcmp(zone, whole, bytes) == 0) return;
+    size_t i = 0;
+    while (zone[i] == whole[i]) i++;
+    const long long offset = zone + i - a.address;
     text = offset < 0 ? std::to_string(-offset) + " bytes before"
                       : std::to_string(offset - static_cast<long long>(a.bytes)) + " bytes after the end of";
     text += " an allocation of " + std::to_string(a.bytes) + " bytes";
   });
-  if (!text.empty()) {
-    each_guard_byte(a, [](unsigned char* p) { *p = guard_byte(p); });
-  }
+  if (!text.empty()) fill_guards(a);
 #else
   static_cast<void>(a);
 #endif
