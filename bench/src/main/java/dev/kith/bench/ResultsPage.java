@@ -59,7 +59,7 @@ final class ResultsPage {
     page.append("One run of `./kith bench --goals --page bench/results` on ")
         .append(LocalDate.now(ZoneOffset.UTC))
         .append(".\n\n")
-        .append(capabilities.replace("|", "·"))
+        .append(capabilities.replace("|", "·").replaceAll("/\\S*/(lib\\S+)", "$1"))
         .append("\n\n");
     page.append(
         """
