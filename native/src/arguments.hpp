@@ -37,13 +37,13 @@ struct kith_weights {
 
 namespace kith {
 
-/* A kith_matrix that was checked: `data` is the address of element (0, 0). */
+/* A kith_matrix that was checked: `data` is the address of element (0, 0), NULL where an optional one is absent. */
 struct Matrix {
-  unsigned char* data;
-  int64_t rows;
-  int64_t cols;
-  int64_t stride; /* elements; cols when rows <= 1, so that rows * stride is always meaningful */
-  int32_t dtype;
+  unsigned char* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0; /* elements; cols when rows <= 1, so that rows * stride is always meaningful */
+  int32_t dtype = 0;
 
   int64_t element_bytes() const;
   unsigned char* row(int64_t r) const { return data + r * stride * element_bytes(); }
