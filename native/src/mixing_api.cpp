@@ -5,26 +5,13 @@
 #include <cstring>
 
 #include "core.hpp"
+#include "cpu_weights.hpp"
 #include "dispatch.hpp"
 #include "mixing_checks.hpp"
 
 namespace kith {
 
 KITH_FAMILY(MixKernels, mixing)
-
-struct CpuWeights : kith_weights {
-  int64_t used_count;
-  int64_t pair_count;
-  int64_t longest;   // entries of the row that has most
-  int64_t* offsets;  // NULL: dense
-  int32_t* columns;
-  int32_t* slots;
-  int32_t* used;  // NULL: every column
-  int32_t* output_rows;
-  int32_t* pairs;
-  float* values32;
-  double* values64;
-};
 
 namespace {
 
