@@ -101,6 +101,11 @@ enum Arithmetic {
 
   abstract double sqrt(double a);
 
+  /** The least number above 0. */
+  double least() {
+    return this == F32 ? Float.MIN_VALUE : Double.MIN_VALUE;
+  }
+
   /** One half of the distance from 1 to the next number: the relative error of one rounding. */
   double unit() {
     return this == F32 ? 0x1p-24 : 0x1p-53;

@@ -12,7 +12,7 @@ final class OracleProduct {
     boolean holds(double actual) {
       return Double.isNaN(value)
           ? Double.isNaN(actual)
-          : actual == value || Math.abs(actual - value) <= error;
+          : actual == value || (Double.isFinite(value) && Math.abs(actual - value) <= error);
     }
   }
 
@@ -20,7 +20,8 @@ final class OracleProduct {
    * alpha op(a) op(b) + beta c. A sum of k products in any order, with or without fma, is off by at
    * most (k + 1) u S to first order, with S the sum of absolute values; alpha, beta and the last
    * sum add three roundings. One in a hundred covers the higher orders, and the same again the
-   * rounding of this reference where it is no wider.
+   * rounding of this reference where it is no wider. A result below the normal range is off by half
+   * the least number instead, for each rounding.
    */
   static Bounded product(
       Arithmetic t, double alpha, double[] row, double[] column, double beta, double c) {
@@ -34,7 +35,7 @@ final class OracleProduct {
     double b = t.round(beta);
     double value = b == 0 ? a * sum : Math.fma(a, sum, b * c);
     double scale = Math.abs(a) * absolute + (b == 0 ? 0 : Math.abs(b * c));
-    double error = 2.02 * (row.length + 4) * t.unit() * scale;
+    double error = 2.02 * (row.length + 4) * (t.unit() * scale + t.least() * (1 + Math.abs(a)));
     return new Bounded(value, error);
   }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.random.SharedRandom;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -91,7 +92,76 @@ class ProductTest {
       cases.add(product(t, 2, new int[] {5, 7, 5003}, false, false, 0.5, 0, seed++));
       cases.add(product(t, 0, new int[] {3, 3, 3}, false, false, 1, 0, seed++));
     }
+    for (DType t : TYPES) {
+      for (Values values : List.of(Values.SPECIAL, Values.TINY)) {
+        for (int[] s : new int[][] {{1, 1, 1}, {31, 33, 65}, {64, 60, 300}, {40, 250, 20}}) {
+          double[] f = factors[(int) (seed % factors.length)];
+          boolean ta = seed % 2 != 0;
+          cases.add(product(t, values, 4, s, ta, seed % 4 < 2, f[0], f[1], seed++));
+        }
+      }
+      cases.add(
+          product(t, Values.SPECIAL, 1, new int[] {250, 200, 33}, false, false, 1, 1, seed++));
+    }
+    // Tiles of 128 x 128 and of 64 x 64 in f32: more than multiprocessors, little beyond the edges.
+    cases.add(product(DType.F32, 1, new int[] {250, 200, 300}, false, true, 0.75, 1, seed++));
+    cases.add(product(DType.F32, 150, new int[] {114, 100, 17}, true, false, 1, 0, seed++));
+    cases.add(product(DType.F32, 4, new int[] {64, 60, 300}, true, true, -1.0 / 3, 0.5, seed++));
+    cases.add(product(DType.F32, 150, new int[] {60, 50, 17}, false, false, 1, 1, seed++));
     return cases;
+  }
+
+  /** What a, b and c hold. */
+  private enum Values {
+    WIDE,
+    /** Wide, and special ones among them. */
+    SPECIAL,
+    /** a and c below the normal range, or just above it. */
+    TINY
+  }
+
+  /**
+   * What a product does with NaN, infinities, zeros and numbers below the normal range: few in a
+   * and b, so that results of every kind come out, many in c.
+   */
+  private static double[][][] withSpecials(double[][][] m, DType t, int oneIn, long seed) {
+    boolean f32 = t == DType.F32;
+    double least = f32 ? Float.MIN_VALUE : Double.MIN_VALUE;
+    double normal = f32 ? Float.MIN_NORMAL : Double.MIN_NORMAL;
+    double[] specials = {
+      Double.NaN,
+      Double.POSITIVE_INFINITY,
+      Double.NEGATIVE_INFINITY,
+      0.0,
+      -0.0,
+      least,
+      -3 * least,
+      normal - least,
+      -normal
+    };
+    SharedRandom random = Samples.random(seed);
+    long index = 0;
+    for (double[][] matrix : m) {
+      for (double[] row : matrix) {
+        for (int i = 0; i < row.length; i++) {
+          long at = 2 * index++;
+          if (random.below(at, oneIn) == 0) {
+            row[i] = specials[(int) random.below(at + 1, specials.length)];
+          }
+        }
+      }
+    }
+    return m;
+  }
+
+  private static double[][][] tiny(double[][][] m, DType t) {
+    double normal = t == DType.F32 ? Float.MIN_NORMAL : Double.MIN_NORMAL;
+    for (double[][] matrix : m) {
+      for (double[] row : matrix) {
+        Arrays.setAll(row, i -> Arithmetic.of(t).round(row[i] * normal / 64));
+      }
+    }
+    return m;
   }
 
   private static double[] column(double[][] m, int c) {
@@ -107,19 +177,51 @@ class ProductTest {
       double alpha,
       double beta,
       long seed) {
+    return product(t, Values.WIDE, batches, shape, ta, tb, alpha, beta, seed);
+  }
+
+  private static Contract.Case product(
+      DType t,
+      Values values,
+      int batches,
+      int[] shape,
+      boolean ta,
+      boolean tb,
+      double alpha,
+      double beta,
+      long seed) {
     int m = shape[0];
     int n = shape[1];
     int k = shape[2];
     Samples.Kind kind = Samples.Kind.WIDE;
     Supplier<double[][][]> a =
-        Contract.once(() -> sample(kind, t, batches, ta ? k : m, ta ? m : k, seed));
+        Contract.once(
+            () -> {
+              double[][][] start = sample(kind, t, batches, ta ? k : m, ta ? m : k, seed);
+              return switch (values) {
+                case WIDE -> start;
+                case SPECIAL -> withSpecials(start, t, 2 * k, seed + 700_000);
+                case TINY -> tiny(start, t);
+              };
+            });
     Supplier<double[][][]> b =
-        Contract.once(() -> sample(kind, t, batches, tb ? n : k, tb ? k : n, seed + 500_000));
+        Contract.once(
+            () -> {
+              double[][][] start = sample(kind, t, batches, tb ? n : k, tb ? k : n, seed + 500_000);
+              return values == Values.SPECIAL
+                  ? withSpecials(start, t, 2 * k, seed + 800_000)
+                  : start;
+            });
     // With beta = 0 the result must not even read c.
     Supplier<double[][][]> c =
         Contract.once(
             () -> {
               double[][][] start = sample(kind, t, batches, m, n, seed + 600_000);
+              if (values == Values.SPECIAL) {
+                withSpecials(start, t, 8, seed + 900_000);
+              } else if (values == Values.TINY) {
+                tiny(start, t);
+              }
               for (double[][] matrix : start) {
                 for (double[] row : matrix) {
                   if (beta == 0) {
@@ -148,13 +250,14 @@ class ProductTest {
             });
     Map<String, double[][][]> bits = new HashMap<>();
     return new Contract.Case(
-        "%d products %s%s x %s%s of %s, m n k = %s, alpha %s, beta %s, seed %d"
+        "%d products %s%s x %s%s of %s %s, m n k = %s, alpha %s, beta %s, seed %d"
             .formatted(
                 batches,
                 "a",
                 ta ? "^T" : "",
                 "b",
                 tb ? "^T" : "",
+                values,
                 t,
                 Arrays.toString(shape),
                 alpha,
