@@ -31,8 +31,15 @@ struct Settings {
 const Settings& settings();
 
 constexpr size_t kSharedStatic = 48 << 10; /* bytes that need no cudaFuncSetAttribute */
-constexpr size_t kSharedMost = 64 << 10;   /* of sm_75, the least of the supported ones */
+constexpr size_t kSharedMost = 227 << 10;  /* of any architecture */
 constexpr unsigned kMostThreads = 1024;
+
+/* Bytes of shared memory that a block may ask for: CUDA C++ Programming Guide, compute capabilities. */
+constexpr size_t shared_most(int architecture) {
+  if (architecture < 80) return 64 << 10;
+  if (architecture == 80 || architecture == 87) return 163 << 10;
+  return architecture >= 90 && architecture < 120 ? kSharedMost : 99 << 10;
+}
 
 /* Small, fast and the same everywhere. */
 struct Random {

@@ -733,8 +733,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   std::snprintf(properties->name, sizeof(properties->name), "Kith emulation");
   properties->totalGlobalMem = settings().memory;
   properties->sharedMemPerBlock = kSharedStatic;
-  properties->sharedMemPerBlockOptin = kSharedMost;
-  properties->sharedMemPerMultiprocessor = kSharedMost;
+  properties->sharedMemPerBlockOptin = shared_most(settings().architecture);
+  properties->sharedMemPerMultiprocessor = properties->sharedMemPerBlockOptin;
   properties->warpSize = warpSize;
   properties->maxThreadsPerBlock = kMostThreads;
   properties->maxThreadsPerMultiProcessor = kMostThreads;
@@ -821,7 +821,7 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (value < 0 || static_cast<size_t>(value) > kSharedMost) return result(cudaErrorInvalidValue);
+  if (value < 0 || static_cast<size_t>(value) > shared_most(settings().architecture)) return result(cudaErrorInvalidValue);
   Runtime& r = runtime();
   const Lock lock(r.mutex);
   r.shared_limits[kernel] = value;

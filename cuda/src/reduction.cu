@@ -7,8 +7,7 @@
  * Determinism: lane l of a chunk of 4096 belongs to one thread, which adds its elements in ascending order; lanes fold
  * by shuffles in the order of the tree; chunk sums are combined pairwise in f64. Nothing depends on launch shapes, no
  * sum is made by atomics, and the bits are those of the CPU library. Minimum, maximum and counts have no rounding.
- * Emulated: all but the Gram tile of 32 rows, which takes 144 KiB of shared memory where a block of the emulation has
- * 64 KiB: the tile of 16 rows answers there.
+ * Emulated: all of it; the Gram tile of 32 rows, which takes 144 KiB of shared memory, from sm_80 on.
  *
  * Launch shapes
  *   chunks         256 threads; 64 * sizeof(element) / 16 threads a chunk, 16 bytes of neighbouring lanes each, eight loads

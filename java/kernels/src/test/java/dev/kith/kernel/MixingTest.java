@@ -41,6 +41,31 @@ class MixingTest {
     Contract.run(rig, LARGE);
   }
 
+  /**
+   * Weights that reach over 25 to 64 rows, in long rows: CUDA keeps them all in shared memory, up
+   * to 48 of them without asking for more of it.
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "SPARSE, 40, 1031",
+    "SPARSE, 60, 1031",
+    "SPARSE, 30, 34001",
+    "DENSE, 40, 1031",
+    "DENSE, 60, 1031",
+    "DENSE, 25, 34001",
+    "SCATTERED, 60, 1031"
+  })
+  void manyNeighbours(MixingCase.Form form, int rows, int cols) {
+    long seed = 50_000 + 10 * (rows + cols) + 2L * form.ordinal();
+    for (int terms : new int[] {1, 3}) {
+      MixingCase c = new MixingCase(seed++, form, cols, rows, rows, terms);
+      Contract.run(Rig.best(), List.of(new Contract.Case(c.toString(), c::run)));
+      if (Rig.onCpu()) {
+        Contract.run(Rig.cutUp(), List.of(new Contract.Case(c.toString(), c::run)));
+      }
+    }
+  }
+
   @ParameterizedTest
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void manyNodes(Rig rig) {

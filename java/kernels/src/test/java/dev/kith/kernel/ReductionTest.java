@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
@@ -17,6 +18,17 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** The family reduction against the oracle, bit for bit, on every tier, thread count and cut. */
 class ReductionTest {
   private static final List<DType> FLOATING = List.of(DType.F32, DType.F64, DType.BF16, DType.F16);
+
+  /** Forty rows pushed, then added from the last to the first; and forty rows as they are. */
+  private static final int[] DEEP = new int[79];
+
+  private static final int[] WIDE_RESULT = new int[40];
+
+  static {
+    Arrays.setAll(DEEP, i -> i < 40 ? 39 - i : -1);
+    Arrays.setAll(WIDE_RESULT, i -> i);
+  }
+
   private static final List<Contract.Case> ROWS = rowCases();
   private static final List<Contract.Case> SEGMENTS = segmentCases();
   private static final List<Contract.Case> GRAMS = gramCases();
@@ -30,6 +42,23 @@ class ReductionTest {
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void rowsFollowTheTree(Rig rig) {
     Contract.run(rig, ROWS);
+  }
+
+  /** Above 256 chunks, above 1024 and above 4096: the sums of CUDA's chunks take several passes. */
+  @Test
+  void rowsOfManyChunks() {
+    List<Contract.Case> cases =
+        List.of(
+            rows(Reduction.Kind.SUM, DType.F64, 1, 1_100_003, Samples.Kind.WIDE, 1, 5000),
+            rows(Reduction.Kind.DOT, DType.F32, 1, 4_300_003, Samples.Kind.WIDE, 1, 5001),
+            rows(Reduction.Kind.MAX, DType.BF16, 1, 4_300_003, Samples.Kind.WIDE, 1, 5002),
+            rows(Reduction.Kind.SQUARES, DType.BF16, 1, 16_900_003, Samples.Kind.WIDE, 1, 5003));
+    for (Contract.Case c : cases) {
+      Contract.run(Rig.best(), List.of(c));
+      if (Rig.onCpu()) {
+        Contract.run(Rig.cutUp(), List.of(c));
+      }
+    }
   }
 
   @ParameterizedTest
@@ -179,6 +208,7 @@ class ReductionTest {
       {33, 2, 1025},
       {65, 65, 129},
       {2, 3, 4097},
+      {40, 35, 4500},
       {4, 4, 70_001}
     };
     List<Contract.Case> cases = new ArrayList<>();
@@ -246,6 +276,12 @@ class ReductionTest {
       }
       cases.add(
           nodes(NodeTree.program(9), t, t, 9, 0, 1, Contract.LARGE / 4, 9, true, true, seed++));
+      // Too deep for shared memory.
+      for (int cols : new int[] {33, 4097}) {
+        cases.add(nodes(DEEP, t, t, 30, 10, 1, cols, 40, true, true, seed++));
+        cases.add(nodes(DEEP, t, wide(t), 30, 10, 1, cols, 1, true, true, seed++));
+        cases.add(nodes(WIDE_RESULT, t, t, 30, 10, 40, cols, 3, true, false, seed++));
+      }
     }
     for (DType out : List.of(DType.F32, DType.BF16, DType.F16)) {
       for (DType x : List.of(DType.F32, DType.BF16)) {
