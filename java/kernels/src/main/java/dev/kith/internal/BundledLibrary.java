@@ -84,6 +84,9 @@ final class BundledLibrary {
     } catch (FileAlreadyExistsException e) {
       // Checked below: the name may be taken by someone else.
     }
+    if (Files.isSymbolicLink(folder)) {
+      throw new IOException(folder + " is a symbolic link; name the folder that it points to");
+    }
     if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) {
       throw new IOException(folder + " is not a folder");
     }

@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashMap;
@@ -124,6 +126,67 @@ class LibraryLoaderTest {
     Path shared = Files.createDirectories(folder.resolve("tmp").resolve("kith-somebody"));
     Files.setPosixFilePermissions(shared, PosixFilePermissions.fromString("rwxrwxrwx"));
     assertTrue(Path.of(load().path()).startsWith(folder.resolve("home").resolve(".cache")));
+  }
+
+  /** Whoever makes the link decides later where it points to. */
+  @Test
+  void aFolderThatIsASymbolicLinkIsPassedOver() throws IOException {
+    Path elsewhere = privateFolder(folder.resolve("elsewhere"));
+    Path tmp = Files.createDirectories(folder.resolve("tmp"));
+    Path link = Files.createSymbolicLink(tmp.resolve("kith-somebody"), elsewhere);
+    Path library = Path.of(load().path());
+    assertTrue(library.startsWith(folder.resolve("home").resolve(".cache")), library.toString());
+    assertEmpty(elsewhere);
+    properties.put("user.home", "/proc/none");
+    contains(failure(), link + " is a symbolic link", "-Ddev.kith.cache=FOLDER");
+  }
+
+  @Test
+  void aFolderOfTheVersionThatIsASymbolicLinkIsPassedOver() throws IOException {
+    Path version = Path.of(load().path()).getParent();
+    Path elsewhere = folder.resolve("elsewhere");
+    Files.move(version, elsewhere);
+    Files.createSymbolicLink(version, elsewhere);
+    Path library = Path.of(load().path());
+    assertTrue(library.startsWith(folder.resolve("home").resolve(".cache")), library.toString());
+  }
+
+  @Test
+  void aSymbolicLinkInPlaceOfTheLibraryIsReplaced() throws IOException {
+    Path library = Path.of(load().path());
+    Path intact = folder.resolve("intact.so");
+    Files.move(library, intact);
+    Files.createSymbolicLink(library, intact);
+    assertEquals(library, Path.of(load().path()));
+    assertTrue(Files.isRegularFile(library, LinkOption.NOFOLLOW_LINKS), "the link is still there");
+    assertEquals(-1, Files.mismatch(intact, library));
+  }
+
+  @Test
+  void aFolderOfAnotherUserIsPassedOver() throws IOException {
+    Path foreign =
+        privateFolder(Files.createDirectories(folder.resolve("tmp")).resolve("kith-somebody"));
+    try {
+      Files.setAttribute(foreign, "unix:uid", 65_534);
+    } catch (FileSystemException e) {
+      assumeTrue(false, "only root can give a folder to another user: " + e.getMessage());
+    }
+    Path library = Path.of(load().path());
+    assertTrue(library.startsWith(folder.resolve("home").resolve(".cache")), library.toString());
+    assertEmpty(foreign);
+    properties.put("user.home", "/proc/none");
+    contains(failure(), foreign + " belongs to another user");
+  }
+
+  private static Path privateFolder(Path path) throws IOException {
+    return Files.createDirectory(
+        path, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+  }
+
+  private static void assertEmpty(Path path) throws IOException {
+    try (Stream<Path> files = Files.list(path)) {
+      assertEquals(List.of(), files.toList());
+    }
   }
 
   @Test
