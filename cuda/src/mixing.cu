@@ -1,15 +1,15 @@
 /*
  * mixing: y(i, :) = sum_j w_ij m(j, :) + sum_k b_k u_k(i, :), m(j, :) = round(sum_k c_k z_k(j, :)), see kith.h.
  *
- * Bytes per element (f32): every inner and outer term read once, y written once. Ring on one matrix 8 B (bf16 input 6 B),
- * ATC with two inner terms 12 B, DSGT 12 and 16 B, EXTRA 16 B. Where W reaches over more rows than a tile holds, each entry
+ * Bytes per element (f32): every inner and outer term read once, y written once. Ring on one matrix 8 B (bf16 4 B), ATC with two inner terms 12 B, DSGT 12 and 16 B, EXTRA 16 B. Where W reaches over more rows than a tile holds, each entry
  * of W reads a row through the second-level cache, and device memory still sees it once while the rows of a column tile
  * stay there.
  * Determinism: an element of y is one chain of operations in the order of kith.h, made by one thread; no sum is split, so
  * nothing depends on kernels, launch shapes or devices, and the bits are those of the CPU library.
  * Emulated: all of it.
  *
- * A unit is 16 bytes of columns of y, or one column before and after them (everywhere, where rows are not aligned alike).
+ * A unit is 16 bytes of columns in the compute type, or one column before and after them (everywhere, where rows are not
+ * aligned alike).
  * Kernels, chosen in kith_mix by shape alone:
  *   tiles    blocks of 128 threads (64 above 24 rows), a unit per thread. All rows that W refers to are formed and laid
  *            into shared memory, eight rows of loads in flight; 16 B per thread and row, so 16 rows leave room for seven
@@ -52,7 +52,7 @@ constexpr int kDenseDepth = 16; /* messages at a time */
 constexpr int kDenseEach = 8;   /* rows of y in a thread */
 constexpr int64_t kMostBlocks = 1 << 30;
 
-/* Columns of a unit. */
+/* Columns of a unit; T is the compute type of y throughout. */
 template <class T>
 constexpr int kVector = 16 / static_cast<int>(sizeof(T));
 template <class T>
@@ -192,11 +192,21 @@ KITH_DEVICE void round_to(T (&m)[R][V]) {
   }
 }
 
+/* Plain rows, see `launch`: in f64 only those of f64, which keeps the code small. */
+template <class T, int V, int R, class I, class C>
+KITH_DEVICE void read_plain(const MixTerm& term, const I& rows, const C& columns, T (&v)[R][V]) {
+  if constexpr (sizeof(T) == 8) {
+    read_rows<T, V, R, T>(term.data, term.stride, rows, columns, v);
+  } else {
+    read_any<T, V, R>(term, rows, columns, v);
+  }
+}
+
 /* m[r] = message of the inner row rows[r]. */
 template <class T, int V, int R, bool kPlain, class I, class C>
 KITH_DEVICE void form(const MixJob& job, const I& rows, const C& columns, T (&m)[R][V]) {
   if constexpr (kPlain) {
-    read_rows<T, V, R, T>(job.inner[0].data, job.inner[0].stride, rows, columns, m);
+    read_plain<T, V, R>(job.inner[0], rows, columns, m);
   } else {
     set<T, V, R>(static_cast<T>(-0.0), m);
     for (int k = 0; k < job.inner_count; k++) {
@@ -231,6 +241,29 @@ KITH_DEVICE void look(int32_t* flags, int64_t row, int32_t bit, const T (&v)[V])
 
 /* ---- the end of an expression --------------------------------------------------------------------------------------- */
 
+/* Rounds V elements into row `row` of y, whose storage type is S. */
+template <class S, class T, int V>
+KITH_DEVICE void put(const MixJob& job, int64_t row, int64_t column, const T (&a)[V]) {
+  Pack<S, V> out;
+  T stored[V];
+  KITH_UNROLL
+  for (int i = 0; i < V; i++) {
+    out.v[i] = narrow<S>(a[i]);
+    stored[i] = widen<T>(out.v[i]);
+  }
+  store_pack<V>(reinterpret_cast<S*>(job.y + row * job.y_stride) + column, out);
+  if (job.flags != nullptr) look<T, V>(job.flags, row, 2, stored);
+}
+
+template <class T, int V>
+KITH_DEVICE void put_any(const MixJob& job, int64_t row, int64_t column, const T (&a)[V]) {
+  if constexpr (sizeof(T) == 4) {
+    if (job.y_dtype == KITH_BF16) return put<bf16>(job, row, column, a);
+    if (job.y_dtype == KITH_F16) return put<f16>(job, row, column, a);
+  }
+  put<T>(job, row, column, a);
+}
+
 /* Adds the outer terms to a, the first of which was read into u, and stores the first `count` of R. */
 template <class T, int V, int R, class I, class C>
 KITH_DEVICE void finish(const MixJob& job, const I& rows, const C& columns, int count, T (&a)[R][V], T (&u)[R][V]) {
@@ -240,12 +273,7 @@ KITH_DEVICE void finish(const MixJob& job, const I& rows, const C& columns, int 
   }
   KITH_UNROLL
   for (int r = 0; r < R; r++) {
-    if (r >= count) continue;
-    Pack<T, V> out;
-    KITH_UNROLL
-    for (int i = 0; i < V; i++) out.v[i] = a[r][i];
-    store_pack<V>(reinterpret_cast<T*>(job.y + static_cast<int64_t>(rows[r]) * job.y_stride) + columns[r], out);
-    if (job.flags != nullptr) look<T, V>(job.flags, rows[r], 2, a[r]);
+    if (r < count) put_any(job, rows[r], columns[r], a[r]);
   }
 }
 
@@ -286,8 +314,7 @@ KITH_DEVICE void stage(const Mix& mix, int64_t column, Slots slots) {
     }
     T m[R][V];
     if constexpr (kPlain) {
-      const MixTerm& from = inner ? job.inner[0] : job.halo;
-      read_rows<T, V, R, T>(from.data, from.stride, rows, columns, m);
+      read_plain<T, V, R>(inner ? job.inner[0] : job.halo, rows, columns, m);
     } else if (inner) {
       form<T, V, R, false>(job, rows, columns, m);
     } else {
@@ -532,6 +559,34 @@ void mix_pairs(Mix mix) {
 
 /* ---- gather --------------------------------------------------------------------------------------------------------- */
 
+/* Plain messages by their names; those of the inner term and of the halo have one dtype, S. */
+template <class S, class T, int V>
+KITH_DEVICE void read_named(const MixJob& job, const int64_t (&names)[kGatherEntries], int64_t column,
+                            T (&m)[kGatherEntries][V]) {
+  Pack<S, V> raw[kGatherEntries];
+  KITH_UNROLL
+  for (int e = 0; e < kGatherEntries; e++) {
+    const unsigned char* at = names[e] < job.inner_rows ? job.inner[0].data + names[e] * job.inner[0].stride
+                                                        : job.halo.data + (names[e] - job.inner_rows) * job.halo.stride;
+    raw[e] = load_pack<V>(reinterpret_cast<const S*>(at) + column);
+  }
+  KITH_UNROLL
+  for (int e = 0; e < kGatherEntries; e++) {
+    KITH_UNROLL
+    for (int i = 0; i < V; i++) m[e][i] = widen<T>(raw[e].v[i]);
+  }
+}
+
+template <class T, int V>
+KITH_DEVICE void read_named_any(const MixJob& job, const int64_t (&names)[kGatherEntries], int64_t column,
+                                T (&m)[kGatherEntries][V]) {
+  if constexpr (sizeof(T) == 4) {
+    if (job.inner[0].dtype == KITH_BF16) return read_named<bf16>(job, names, column, m);
+    if (job.inner[0].dtype == KITH_F16) return read_named<f16>(job, names, column, m);
+  }
+  read_named<T>(job, names, column, m);
+}
+
 template <class T, int V, bool kPlain>
 KITH_DEVICE void gather_row(const Mix& mix, int64_t row, int64_t column) {
   const MixJob& job = mix.job;
@@ -544,7 +599,7 @@ KITH_DEVICE void gather_row(const Mix& mix, int64_t row, int64_t column) {
   set<T, V, 1>(begin == end ? T(0) : static_cast<T>(-0.0), a);
   if constexpr (kPlain) {
     for (int64_t from = begin; from < end; from += kGatherEntries) {
-      Pack<T, V> m[kGatherEntries];
+      T m[kGatherEntries][V];
       T weights[kGatherEntries];
       int64_t names[kGatherEntries];
       KITH_UNROLL
@@ -552,17 +607,14 @@ KITH_DEVICE void gather_row(const Mix& mix, int64_t row, int64_t column) {
         const Weight<T> entry = entries[smaller(from + e, end - 1)];
         weights[e] = entry.value;
         names[e] = named(mix, entry.slot);
-        const unsigned char* at = names[e] < job.inner_rows
-                                      ? job.inner[0].data + names[e] * job.inner[0].stride
-                                      : job.halo.data + (names[e] - job.inner_rows) * job.halo.stride;
-        m[e] = load_pack<V>(reinterpret_cast<const T*>(at) + column);
       }
+      read_named_any(job, names, column, m);
       KITH_UNROLL
       for (int e = 0; e < kGatherEntries; e++) {
         if (from + e >= end) continue;
         KITH_UNROLL
-        for (int i = 0; i < V; i++) a[0][i] = fused(weights[e], m[e].v[i], a[0][i]);
-        if (job.flags != nullptr && names[e] < job.inner_rows) look<T, V>(job.flags, names[e], 1, m[e].v);
+        for (int i = 0; i < V; i++) a[0][i] = fused(weights[e], m[e][i], a[0][i]);
+        if (job.flags != nullptr && names[e] < job.inner_rows) look<T, V>(job.flags, names[e], 1, m[e]);
       }
     }
   } else {
@@ -658,10 +710,11 @@ struct Operand {
   int64_t element;
 };
 
-/* Units of 16 bytes of y, when all operands can be read that way. */
+/* Units of 16 bytes of the compute type, when every operand can be read or written so many columns at a time. */
 Units cut(const MixOperands& operands, const MixJob& job) {
   const int64_t size = operands.y.element_bytes();
-  const int64_t width = 16 / size;
+  const int64_t width = operands.y.dtype == KITH_F64 ? 2 : 4;
+  const uintptr_t most = static_cast<uintptr_t>(width * size);
   const int64_t cols = operands.y.cols;
   Operand all[2 * KITH_MAX_TERMS + 2];
   int count = 0;
@@ -672,7 +725,7 @@ Units cut(const MixOperands& operands, const MixJob& job) {
   for (int k = 0; k < job.inner_count; k++) add(operands.inner[k]);
   for (int k = 0; k < job.outer_count; k++) add(operands.outer[k]);
   if (job.halo.data != nullptr) add(operands.halo);
-  int64_t head = static_cast<int64_t>((16 - reinterpret_cast<uintptr_t>(operands.y.data) % 16) % 16) / size;
+  int64_t head = static_cast<int64_t>((most - reinterpret_cast<uintptr_t>(operands.y.data) % most) % most) / size;
   bool alike = head + width <= cols;
   for (int k = 0; k < count; k++) {
     const uintptr_t access = static_cast<uintptr_t>(width * all[k].element);
@@ -771,9 +824,11 @@ void launch(Entry& entry, const CudaWeights* weights, const Mix& mix) {
     return;
   }
   const MixTerm& term = mix.job.inner[0];
-  const int32_t native = DtypeOf<T>::value;
-  const bool plain = mix.job.inner_count == 1 && term.coefficient == 1.0 && term.row_coefficients == nullptr &&
-                     term.dtype == native && mix.job.message_dtype == native;
+  /* Messages are rows as they are stored: nothing to multiply by, and the message type holds them. */
+  const bool held = term.dtype == mix.job.message_dtype ||
+                    (mix.job.message_dtype == DtypeOf<T>::value && mix.job.halo.data == nullptr);
+  const bool plain = mix.job.inner_count == 1 && term.coefficient == 1.0 && term.row_coefficients == nullptr && held &&
+                     (sizeof(T) == 4 || term.dtype == KITH_F64);
   if (plain) {
     launch<T, true>(entry, *weights, mix);
   } else {

@@ -193,10 +193,11 @@ typedef struct kith_term {
 /*
  * y(i, :) = sum_j w_ij m(j, :) + sum_k b_k u_k(i, :),   m(j, :) = round_to_message_dtype(sum_k c_k z_k(j, :)).
  *
- * Exactly, in the compute type of y (which is f32 or f64; inner and outer terms may be narrower, never wider, than y):
+ * y is of any floating dtype. Terms and messages may be narrower, never wider, than its compute type: beside a y of
+ * bf16 or f16 they may be f32. Exactly, in that compute type:
  *   t = c_0 * z_0;  t = fma(c_k, z_k, t) for k = 1, 2, ...;  m = t rounded to message_dtype and widened again;
  *   a = w_i,j0 * m_j0;  a = fma(w_ij, m_j, a) over the further entries of row i in the order they are stored;
- *   a = fma(b_k, u_k(i), a) for k = 0, 1, ...;  y(i) = a (rounded to the dtype of y).
+ *   a = fma(b_k, u_k(i), a) for k = 0, 1, ...;  y(i) = a rounded once to the dtype of y.
  * A row of W without entries gives a = 0. inner_count may be 0 (then W must be NULL, a = +0 and the outer sum is
  * a = b_0 * u_0, fma from k = 1). W == NULL with inner terms means the identity: a = m(i) (weight exactly 1).
  *
@@ -228,7 +229,8 @@ KITH_API kith_status kith_weights_pairwise(kith_weights* weights, int32_t* pairw
 KITH_API kith_status kith_weights_release(kith_weights* weights, kith_call* call);
 
 /* flags (I32, 1 x max(rows of y, inner rows), or NULL): the kernel ORs in 1 at j when m(j, :) of an inner row that W
-   refers to is not finite, and 2 at i when row i of y, where it was written, is not finite. It never clears. */
+   refers to is not finite, and 2 at i when row i of y, where it was written, is not finite (rounding to a 16-bit
+   dtype may overflow). It never clears. */
 KITH_API kith_status kith_mix(kith_queue* queue, const kith_weights* weights, const kith_expression* expression,
                               const kith_matrix* y, const kith_matrix* flags, kith_call* call);
 

@@ -215,13 +215,42 @@ __attribute__((noinline)) void report(const MixJob& job, const Source& source, i
   }
 }
 
-/* Columns [from, to) of the tile that begins at column `origin` of the matrices; sources count from the origin.
-   Collects in `bad` whether something was not finite. */
+/* Rounds n elements to columns `column` ... of a row of a narrow y; NaN in the result when one is not finite there. */
+template <class T>
+__attribute__((noinline)) Vec<T> round_out(const MixJob& job, int64_t row, int64_t column, int64_t n, const T* from) {
+  unsigned char* y = job.y + row * job.y_stride;
+  Vec<T> bad{};
+  for_columns<T>(
+      0, n, [&](auto shape, int64_t c) __attribute__((always_inline)) {
+        Vec<T> v[shape.count];
+        shape.load(from + c, v);
+        store_narrow<T>(y, job.y_dtype, column + c, shape.whole(), shape.part(), v);
+        round_narrow<T>(job.y_dtype, shape.count, v);
+        for (int u = 0; u < shape.count; u++) bad = watch<T>(bad, v[u]);
+      });
+  return bad;
+}
+
+/* Columns [from, to) of a row of a narrow y: span(begin, end, to) computes a piece of them. Keeping the conversion out of
+   the loops leaves those for a wide y as they are, and costs a pass through the first-level cache. */
+template <class T, class F>
+KITH_INLINE bool narrow_row(const MixJob& job, int64_t row, int64_t origin, int64_t from, int64_t to, F span) {
+  alignas(64) T wide[kTileColumns];
+  bool bad = false;
+  for (int64_t begin = from; begin < to; begin += kTileColumns) {
+    const int64_t end = begin + kTileColumns < to ? begin + kTileColumns : to;
+    span(begin, end, wide);
+    bad |= any_nan<T>(round_out<T>(job, row, origin + begin, end - begin, wide));
+  }
+  return bad;
+}
+
+/* Columns [from, to) of the tile that begins at column `origin` of the matrices; sources count from the origin, y from
+   column `from`. Collects in `bad` whether something was not finite. */
 template <class T, class Source>
 __attribute__((noinline)) Vec<T> mix_span(const MixJob& job, const Source& source, const T* values, int64_t count,
-                                          int64_t row, int64_t origin, int64_t from, int64_t to, bool streaming,
+                                          int64_t row, int64_t origin, int64_t from, int64_t to, T* y, bool streaming,
                                           const Ahead& ahead) {
-  T* y = reinterpret_cast<T*>(job.y + row * job.y_stride) + origin;
   const Terms<T> outer(job.outer, job.outer_count, row);
   Vec<T> bad{};
   for_columns<T>(
@@ -244,9 +273,9 @@ __attribute__((noinline)) Vec<T> mix_span(const MixJob& job, const Source& sourc
         outer.add(shape, origin + c, 0, a);
         for (int u = 0; u < shape.count; u++) bad = watch<T>(bad, a[u]);
         if (streaming) {
-          shape.stream(y + c, a);
+          shape.stream(y + (c - from), a);
         } else {
-          shape.store(y + c, a);
+          shape.store(y + (c - from), a);
         }
       });
   return bad;
@@ -256,23 +285,31 @@ template <class T, class Source>
 void mix_row(const MixJob& job, const Source& source, const T* values, int64_t count, int64_t row, int64_t origin,
              int64_t from, int64_t to, const Ahead& ahead = Ahead()) {
   bool bad = false;
-  int64_t begin = from;
-  if (job.streaming) {
-    const T* y = reinterpret_cast<const T*>(job.y + row * job.y_stride) + origin;
-    begin += unaligned_head(y + from, to - from);
-    if (begin > from) bad = any_nan<T>(mix_span<T>(job, source, values, count, row, origin, from, begin, false, ahead));
+  if (job.y_dtype == kNative<T>) {
+    T* y = reinterpret_cast<T*>(job.y + row * job.y_stride) + origin;
+    int64_t begin = from;
+    if (job.streaming) {
+      begin += unaligned_head(y + from, to - from);
+      if (begin > from) {
+        bad = any_nan<T>(mix_span<T>(job, source, values, count, row, origin, from, begin, y + from, false, ahead));
+      }
+    }
+    bad |= any_nan<T>(mix_span<T>(job, source, values, count, row, origin, begin, to, y + begin, job.streaming, ahead));
+  } else if constexpr (sizeof(T) == 4) {
+    bad = narrow_row<T>(
+        job, row, origin, from, to, [&](int64_t begin, int64_t end, T * wide) __attribute__((always_inline)) {
+          mix_span<T>(job, source, values, count, row, origin, begin, end, wide, false, ahead);
+        });
   }
-  bad |= any_nan<T>(mix_span<T>(job, source, values, count, row, origin, begin, to, job.streaming, ahead));
   if (bad && job.flags != nullptr) report<T>(job, source, count, row, from, to);
 }
 
 /* ---- strategies ------------------------------------------------------------------------------------------------- */
 
-/* Returns the flags of the row. */
+/* Returns the flags of the row; y begins with column `from`. */
 template <class T>
-__attribute__((noinline)) int32_t combine_span(const MixJob& job, int64_t row, int64_t from, int64_t to,
+__attribute__((noinline)) int32_t combine_span(const MixJob& job, int64_t row, int64_t from, int64_t to, T* y,
                                                bool streaming) {
-  T* y = reinterpret_cast<T*>(job.y + row * job.y_stride);
   const Terms<T> inner(job.inner, job.inner_count, row);
   const Terms<T> outer(job.outer, job.outer_count, row);
   Vec<T> bad_message{}, bad{};
@@ -291,9 +328,9 @@ __attribute__((noinline)) int32_t combine_span(const MixJob& job, int64_t row, i
         }
         for (int u = 0; u < shape.count; u++) bad = watch<T>(bad, a[u]);
         if (streaming) {
-          shape.stream(y + c, a);
+          shape.stream(y + (c - from), a);
         } else {
-          shape.store(y + c, a);
+          shape.store(y + (c - from), a);
         }
       });
   return (any_nan<T>(bad_message) ? 1 : 0) | (any_nan<T>(bad) ? 2 : 0);
@@ -303,12 +340,21 @@ template <class T>
 void combine(const MixJob& job, int64_t row, int64_t row_end, int64_t column, int64_t column_end) {
   for (int64_t r = row; r < row_end; r++) {
     int32_t found = 0;
-    int64_t begin = column;
-    if (job.streaming) {
-      begin += unaligned_head(reinterpret_cast<const T*>(job.y + r * job.y_stride) + column, column_end - column);
-      if (begin > column) found = combine_span<T>(job, r, column, begin, false);
+    if (job.y_dtype == kNative<T>) {
+      T* y = reinterpret_cast<T*>(job.y + r * job.y_stride);
+      int64_t begin = column;
+      if (job.streaming) {
+        begin += unaligned_head(y + column, column_end - column);
+        if (begin > column) found = combine_span<T>(job, r, column, begin, y + column, false);
+      }
+      found |= combine_span<T>(job, r, begin, column_end, y + begin, job.streaming);
+    } else if constexpr (sizeof(T) == 4) {
+      const bool bad = narrow_row<T>(
+          job, r, 0, column, column_end, [&](int64_t begin, int64_t end, T * wide) __attribute__((always_inline)) {
+            found |= combine_span<T>(job, r, begin, end, wide, false);
+          });
+      found |= bad ? 2 : 0;
     }
-    found |= combine_span<T>(job, r, begin, column_end, job.streaming);
     if (found != 0 && job.flags != nullptr) raise(job.flags, r, found);
   }
   if (job.streaming) stream_fence();
@@ -352,10 +398,12 @@ KITH_INLINE void dense_rows(const MixJob& job, const T* const* rows, int64_t row
   constexpr int V = kVectorBytes == 64 ? 2 : 64 / kVectorBytes;
   const int64_t n = job.weights.cols;
   const T* values = static_cast<const T*>(job.weights.values) + row * n;
+  const bool narrow = sizeof(T) == 4 && job.y_dtype != kNative<T>;
+  alignas(64) T wide[sizeof(T) == 4 ? R * kTileColumns : 1];
   T* y[R];
   Vec<T> bad[R];
   for (int i = 0; i < R; i++) {
-    y[i] = reinterpret_cast<T*>(job.y + (row + i) * job.y_stride) + origin;
+    y[i] = narrow ? wide + i * kTileColumns : reinterpret_cast<T*>(job.y + (row + i) * job.y_stride) + origin;
     bad[i] = Vec<T>{};
   }
   const auto block = [&](auto shape, int64_t c, bool streaming) __attribute__((always_inline)) {
@@ -392,6 +440,9 @@ KITH_INLINE void dense_rows(const MixJob& job, const T* const* rows, int64_t row
   for (; c + V * kLanes<T> <= width; c += V * kLanes<T>) block(Full<T, V>{}, c, aligned);
   for (; c + kLanes<T> <= width; c += kLanes<T>) block(Full<T, 1>{}, c, false);
   if (c < width) block(Part<T>{width - c}, c, false);
+  if constexpr (sizeof(T) == 4) {
+    for (int i = 0; i < R && narrow; i++) bad[i] = round_out<T>(job, row + i, origin, width, y[i]);
+  }
   for (int i = 0; i < R && job.flags != nullptr; i++) {
     if (!any_nan<T>(bad[i])) continue;
     raise(job.flags, row + i, 2);

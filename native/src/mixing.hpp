@@ -8,6 +8,9 @@
 
 namespace kith {
 
+/* The widest tile of rows. */
+inline constexpr int64_t kTileColumns = 1024;
+
 /* A kith_term whose matrices were checked; strides in bytes. */
 struct MixTerm {
   const unsigned char* data;
@@ -42,10 +45,11 @@ struct MixJob {
   MixWeights weights;
   unsigned char* y;
   int64_t y_stride; /* bytes */
+  int32_t y_dtype;  /* kith_dtype: what is computed is rounded to it at the end */
   int32_t* flags;   /* NULL: none */
   bool plain;       /* one inner term, coefficient 1, in the compute type, as the messages are */
   bool staged;      /* copy inner rows even where they are plain */
-  bool streaming;   /* store past the caches */
+  bool streaming;   /* store past the caches; never where y is narrow */
   int64_t tile;     /* columns of a tile */
   int64_t pitch;    /* bytes from one staged row to the next */
 };

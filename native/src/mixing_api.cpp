@@ -15,13 +15,12 @@ KITH_FAMILY(MixKernels, mixing)
 
 namespace {
 
-// Columns of one block of a pass without neighbours, in bytes of y.
+// Columns of one block of a pass without neighbours, in bytes of the compute type.
 constexpr int64_t kCombineBytes = 256 << 10;
 // Inner rows of a tile together: what a core's second-level cache holds beside the streams.
 constexpr int64_t kTileBytes = 256 << 10;
 // Staged rows are written too, and want to stay nearer to the core.
 constexpr int64_t kStagedBytes = 64 << 10;
-constexpr int64_t kTileColumns = 1024;
 // Below this width of a tile a row is too short to stream, and gathering whole rows is faster.
 constexpr int64_t kTileBytesPerRow = 256;
 constexpr int64_t kTilesPerBlock = 16;
@@ -107,12 +106,14 @@ void mix_block(void* context, int64_t block, int32_t worker) {
 
 // Everything here is a function of shapes and dtypes; nothing depends on threads.
 void choose(const CpuWeights* weights, const MixOperands& operands, MixJob* job, Plan* plan) {
-  const int64_t size = operands.y.element_bytes();
+  const int32_t computed = plan->wide == 1 ? KITH_F64 : KITH_F32;
+  const int64_t size = plan->wide == 1 ? 8 : 4;
   const int64_t rows = operands.y.rows, cols = operands.y.cols;
   const int64_t line = 64 / size;
   job->plain = job->inner_count == 1 && job->inner[0].coefficient == 1.0 && job->inner[0].row_coefficients == nullptr &&
-               job->inner[0].dtype == operands.y.dtype && job->message_dtype == operands.y.dtype;
-  job->streaming = operands.y.bytes() >= kStreamBytes && !operands.in_place && !operands.accumulate;
+               job->inner[0].dtype == computed && job->message_dtype == computed;
+  job->streaming =
+      operands.y.bytes() >= kStreamBytes && !operands.in_place && !operands.accumulate && operands.y.dtype == computed;
   if (weights == nullptr) {
     plan->strategy = Plan::kCombine;
     const int64_t wide = cols < kCombineBytes / size ? cols : kCombineBytes / size;

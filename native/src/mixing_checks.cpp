@@ -79,13 +79,16 @@ int32_t* take(int64_t count) {
   return static_cast<int32_t*>(std::malloc(static_cast<size_t>(count > 0 ? count : 1) * sizeof(int32_t)));
 }
 
+// Whether y's compute type holds a dtype.
+bool fits(int32_t dtype, const Matrix& y) { return is_floating(dtype) && (dtype != KITH_F64 || y.dtype == KITH_F64); }
+
 bool check_term(Arguments& entry, const char* kind, int k, const kith_term& term, int64_t rows,
                 const MixOperands& operands, Matrix* m, MixTerm* out) {
   char name[32];
   std::snprintf(name, sizeof(name), "%s[%d]", kind, k);
   if (!entry.matrix(name, term.matrix, -1, rows, operands.y.cols, m)) return false;
-  if (!is_floating(m->dtype) || dtype_bytes(m->dtype) > operands.y.element_bytes()) {
-    entry.fail(KITH_INVALID, "%s is %s and y is %s; terms must be floating and not wider than y", name,
+  if (!fits(m->dtype, operands.y)) {
+    entry.fail(KITH_INVALID, "%s is %s and y is %s; terms must be floating, and f64 only where y is f64", name,
                dtype_name(m->dtype), dtype_name(operands.y.dtype));
     return false;
   }
@@ -192,8 +195,8 @@ bool check_mix(Arguments& entry, const kith_weights* weights, const kith_express
   }
   if (!entry.matrix("y", y, &operands->y)) return false;
   const Matrix& out = operands->y;
-  if (out.dtype != KITH_F32 && out.dtype != KITH_F64) {
-    entry.fail(KITH_UNSUPPORTED, "y is %s; mix into f32 or f64 and convert", dtype_name(out.dtype));
+  if (!is_floating(out.dtype)) {
+    entry.fail(KITH_UNSUPPORTED, "y is %s; mix into a floating dtype", dtype_name(out.dtype));
     return false;
   }
   if (expression->inner_count < 0 || expression->inner_count > KITH_MAX_TERMS || expression->outer_count < 0 ||
@@ -213,9 +216,8 @@ bool check_mix(Arguments& entry, const kith_weights* weights, const kith_express
   job->inner_count = expression->inner_count;
   job->outer_count = expression->outer_count;
   job->message_dtype = expression->message_dtype;
-  if (expression->inner_count > 0 &&
-      (!is_floating(job->message_dtype) || dtype_bytes(job->message_dtype) > out.element_bytes())) {
-    entry.fail(KITH_INVALID, "the message dtype is %s and y is %s; use a floating dtype not wider than y",
+  if (expression->inner_count > 0 && !fits(job->message_dtype, out)) {
+    entry.fail(KITH_INVALID, "the message dtype is %s and y is %s; use a floating dtype, and f64 only where y is f64",
                dtype_name(job->message_dtype), dtype_name(out.dtype));
     return false;
   }
@@ -286,6 +288,7 @@ bool check_mix(Arguments& entry, const kith_weights* weights, const kith_express
   }
   job->y = out.data;
   job->y_stride = out.stride * out.element_bytes();
+  job->y_dtype = out.dtype;
   return true;
 }
 

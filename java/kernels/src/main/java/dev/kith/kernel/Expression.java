@@ -232,8 +232,8 @@ public final class Expression {
   /**
    * Sets what messages are rounded to.
    *
-   * @param type F32, F64, BF16 or F16, not wider than the result; the default is the type of the
-   *     result
+   * @param type F32, F64, BF16 or F16, F64 only for a result of F64; the default is the compute
+   *     type of the result
    * @return the changed expression
    * @throws IllegalArgumentException if the type is I32
    */

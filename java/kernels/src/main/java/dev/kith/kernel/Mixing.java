@@ -15,8 +15,10 @@ import java.util.Objects;
  *
  * <pre>y_i = sum_j w_ij m_j + sum_k b_k u_k,i      m_j = round(sum_k c_k z_k,j)</pre>
  *
- * <p>with all sums as chains of fused multiply-adds in the compute type of y, in the order in which
- * terms and weights are given. Thread-safe; each operation runs on the queue of y.
+ * <p>with all sums as chains of fused multiply-adds in the compute type of y (F64 for F64, F32 for
+ * all others), in the order in which terms and weights are given. A y of BF16 or F16 is rounded
+ * once, at the end, to nearest even. Terms and messages are F64 only where y is; messages without a
+ * type of their own have the compute type. Thread-safe; each operation runs on the queue of y.
  *
  * <p>Errors of all: {@link IllegalArgumentException} when shapes, dtypes or devices do not fit or
  * matrices overlap where they must not; {@link IllegalStateException} when something is closed or
@@ -40,10 +42,10 @@ public final class Mixing {
    * y = W (inner sum) + outer sum.
    *
    * @param w a mixing matrix: its columns count the rows of the inner terms, then those of the halo
-   * @param e an expression with at least one inner term; terms have as many columns as y and are
-   *     not wider than it, outer terms as many rows
-   * @param y the result, F32 or F64; may be an outer term, and an inner one if W is pairwise and
-   *     there is no halo
+   * @param e an expression with at least one inner term; terms have as many columns as y, outer
+   *     terms as many rows
+   * @param y the result, of any floating dtype; may be an outer term, and an inner one if W is
+   *     pairwise and there is no halo
    */
   public static void mix(MixingWeights w, Expression e, DeviceMatrix y) {
     run("mix", Objects.requireNonNull(w, "w"), e, Access.window(y), null);
@@ -53,10 +55,10 @@ public final class Mixing {
    * y = W (inner sum) + outer sum, and notes rows that are not finite.
    *
    * @param w a mixing matrix: its columns count the rows of the inner terms, then those of the halo
-   * @param e an expression with at least one inner term; terms have as many columns as y and are
-   *     not wider than it, outer terms as many rows
-   * @param y the result, F32 or F64; may be an outer term, and an inner one if W is pairwise and
-   *     there is no halo
+   * @param e an expression with at least one inner term; terms have as many columns as y, outer
+   *     terms as many rows
+   * @param y the result, of any floating dtype; may be an outer term, and an inner one if W is
+   *     pairwise and there is no halo
    * @param flags I32, 1 x the larger of the rows of y and of the inner terms: receives 1 by OR at j
    *     if W refers to message j and it is not finite, 2 at i if row i of y is not; nothing is
    *     cleared
@@ -70,7 +72,7 @@ public final class Mixing {
    *
    * @param e an expression with at least one term; inner terms are rounded to the message type
    *     first
-   * @param y the result, F32 or F64; may be any of the terms
+   * @param y the result, of any floating dtype; may be any of the terms
    */
   public static void combine(Expression e, DeviceMatrix y) {
     run("combine", null, e, Access.window(y), null);
@@ -81,7 +83,7 @@ public final class Mixing {
    *
    * @param e an expression with at least one term; inner terms are rounded to the message type
    *     first
-   * @param y the result, F32 or F64; may be any of the terms
+   * @param y the result, of any floating dtype; may be any of the terms
    * @param flags I32, 1 x rows of y: receives 1 by OR at i if message i is not finite, 2 if row i
    *     of y is not
    */
@@ -93,7 +95,7 @@ public final class Mixing {
   private static void run(
       String name, MixingWeights weights, Expression e, Window y, Window flags) {
     Window halo = Access.windowOrNull(e.halo());
-    DType message = e.messageType().isPresent() ? e.messageType().get() : y.dtype();
+    DType message = e.messageType().orElse(y.dtype().computeType());
     check(name, weights, e, y, flags, halo, message);
     NativeQueue q = y.queue();
     int mark = q.begin(name);
@@ -141,7 +143,7 @@ public final class Mixing {
       Window flags,
       Window halo,
       DType message) {
-    Arguments.computed(name, "y", y);
+    Arguments.floating(name, "y", y);
     long nodes = e.inner().length == 0 ? 0 : e.inner()[0].window().rows();
     boolean inPlace = weights == null || (weights.isPairwise() && halo == null);
     for (Term term : e.inner()) {

@@ -126,7 +126,14 @@ class BadInputTest {
       refused("2", () -> Mixing.mix(w, Expression.inner(x).plusInner(f32(2, 5)), y));
       refused("4 x 5", () -> Mixing.mix(w, Expression.inner(x).plusOuter(f32(4, 5)), y));
       refused("2", () -> Mixing.mix(w, Expression.inner(x), f32(2, 5)));
-      refused("BF16", () -> Mixing.mix(w, Expression.inner(x), m(DType.BF16, 3, 5)));
+      refused("I32", () -> Mixing.mix(w, Expression.inner(x), m(DType.I32, 3, 5)));
+      refused("F64", () -> Mixing.mix(w, Expression.inner(f64(3, 5)), m(DType.BF16, 3, 5)));
+      refused(
+          "F64",
+          () -> {
+            Expression e = Expression.inner(x).withMessageType(DType.F64);
+            Mixing.mix(w, e, m(DType.F16, 3, 5));
+          });
       refused("F64", () -> Mixing.mix(w, Expression.inner(f64(3, 5)), y));
       refused("F64", () -> Mixing.mix(w, Expression.inner(x).plusOuter(f64(3, 5)), y));
       refused("F64", () -> Mixing.mix(w, Expression.inner(x).withMessageType(DType.F64), y));
@@ -155,6 +162,10 @@ class BadInputTest {
       refused("1 x 4", () -> Mixing.mix(w, Expression.inner(x).withHalo(f32(1, 4)), y));
       refused("BF16", () -> Mixing.mix(w, Expression.inner(x).withHalo(m(DType.BF16, 1, 5)), y));
       Mixing.mix(w, Expression.inner(x).withHalo(f32(1, 5)), y);
+      // Without a message type of their own, messages for a result of 16 bits are F32.
+      DeviceMatrix half = m(DType.BF16, 3, 5);
+      refused("F32", () -> Mixing.mix(w, Expression.inner(x).withHalo(m(DType.BF16, 1, 5)), half));
+      Mixing.mix(w, Expression.inner(x).withHalo(f32(1, 5)), half);
     }
   }
 

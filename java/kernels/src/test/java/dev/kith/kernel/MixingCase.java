@@ -24,12 +24,23 @@ final class MixingCase {
     SCATTERED
   }
 
+  /** What y is. */
+  enum Result {
+    /** F32 or F64, which sums have too. */
+    COMPUTED,
+    /** BF16 or F16, rounded to at the end. */
+    ROUNDED,
+    /** ROUNDED, from one inner term of that dtype just as it is, a path of its own. */
+    PLAIN
+  }
+
   /** A term and its data, never compared; alias: it is y itself. */
   @SuppressWarnings("ArrayRecordComponent")
   private record Input(
       DType dtype, double coefficient, double[] perRow, double[][] values, boolean alias) {}
 
   private final SharedRandom random;
+  private final Result result;
   private long drawn;
 
   final long seed;
@@ -50,17 +61,25 @@ final class MixingCase {
   private double[] expectedFlags;
 
   /** Draws everything but the form and the number of columns. */
-  MixingCase(long seed, Form form, int cols, int minRows, int maxRows, int maxTerms) {
+  MixingCase(
+      long seed, Form form, Result result, int cols, int minRows, int maxRows, int maxTerms) {
     this.seed = seed;
     this.form = form;
+    this.result = result;
     this.cols = cols;
     random = new SharedRandom(seed, Stream.TEST, 1, 0);
-    dtype = chance(3) ? DType.F64 : DType.F32;
-    message = narrow();
+    boolean rarer = chance(3);
+    boolean plain = result == Result.PLAIN;
+    if (result == Result.COMPUTED) {
+      dtype = rarer ? DType.F64 : DType.F32;
+    } else {
+      dtype = rarer ? DType.F16 : DType.BF16;
+    }
+    message = !plain ? narrow() : chance(2) ? dtype : DType.F32;
     kind = chance(3) ? Samples.Kind.SPECIAL : Samples.Kind.WIDE;
     rows = minRows + below(maxRows - minRows + 1);
     boolean square = form == Form.IDENTITY || form == Form.PAIRWISE || chance(2);
-    int innerTerms = form == Form.IDENTITY ? below(maxTerms + 1) : 1 + below(maxTerms);
+    int innerTerms = plain ? 1 : form == Form.IDENTITY ? below(maxTerms + 1) : 1 + below(maxTerms);
     innerRows = innerTerms == 0 ? 0 : square ? rows : minRows + below(maxRows - minRows + 1);
     haloRows = form != Form.IDENTITY && form != Form.PAIRWISE && chance(3) ? 1 + below(4) : 0;
     weights = drawWeights();
@@ -70,7 +89,12 @@ final class MixingCase {
         innerTerms > 0 && (form == Form.IDENTITY || form == Form.PAIRWISE) && chance(3);
     int outerTerms = innerTerms == 0 ? 1 + below(maxTerms) : below(maxTerms + 1);
     boolean outerAlias = outerTerms > 0 && chance(3);
-    addTerms(inner, innerTerms, innerRows, innerAlias);
+    if (plain) {
+      double[][] values = innerAlias ? before : sample(dtype, innerRows);
+      inner.add(new Input(dtype, 1, null, values, innerAlias));
+    } else {
+      addTerms(inner, innerTerms, innerRows, innerAlias);
+    }
     addTerms(outer, outerTerms, rows, outerAlias);
   }
 
@@ -86,7 +110,7 @@ final class MixingCase {
     return Samples.matrix(kind, t, height, cols, seed * 1000 + drawn++);
   }
 
-  /** Any floating type that is not wider than y. */
+  /** Any floating type that is not wider than the compute type of y. */
   private DType narrow() {
     DType[] types = {dtype, dtype, DType.BF16, DType.F16, DType.F32};
     return types[below(types.length)];
@@ -266,7 +290,7 @@ final class MixingCase {
       DeviceMatrix u = i.alias() ? y : session.matrix(i.dtype(), i.values(), cols);
       e = plus(session, Optional.ofNullable(e), i, u, false);
     }
-    e = message == dtype && seed % 3 != 0 ? e : e.withMessageType(message);
+    e = message == dtype.computeType() && seed % 3 != 0 ? e : e.withMessageType(message);
     return haloRows == 0 ? e : e.withHalo(session.matrix(message, halo, cols));
   }
 
@@ -292,9 +316,10 @@ final class MixingCase {
 
   @Override
   public String toString() {
-    return "%s W, y %d x %d %s, messages %s, %d inner terms of %d rows, %d outer terms, halo %d, %s, seed %d"
+    return "%s W, %s y %d x %d %s, messages %s, %d inner terms of %d rows, %d outer terms, halo %d, %s, seed %d"
         .formatted(
             form,
+            result,
             rows,
             cols,
             dtype,

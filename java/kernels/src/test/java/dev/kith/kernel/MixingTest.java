@@ -1,5 +1,7 @@
 package dev.kith.kernel;
 
+import dev.kith.device.DType;
+import dev.kith.device.DeviceMatrix;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -8,12 +10,24 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** The family mixing against the oracle, bit for bit, on every tier, thread count and cut. */
 class MixingTest {
-  private static final List<Contract.Case> SMALL = cases(10_000, 4, Contract.SIZES, 12);
-  private static final List<Contract.Case> LARGE = cases(20_000, 1, new int[] {70_001}, 9);
+  private static final List<Contract.Case> SMALL =
+      cases(10_000, MixingCase.Result.COMPUTED, 4, Contract.SIZES, 12);
+  private static final List<Contract.Case> LARGE =
+      cases(20_000, MixingCase.Result.COMPUTED, 1, new int[] {70_001}, 9);
   private static final List<Contract.Case> MANY_NODES =
-      cases(30_000, 1, new int[] {8, 64, 65}, 20_000);
+      cases(30_000, MixingCase.Result.COMPUTED, 1, new int[] {8, 64, 65}, 20_000);
+  private static final List<Contract.Case> ROUNDED = rounded(50_000, MixingCase.Result.ROUNDED);
+  private static final List<Contract.Case> PLAIN = rounded(60_000, MixingCase.Result.PLAIN);
 
-  private static List<Contract.Case> cases(long seed, int repeats, int[] sizes, int maxRows) {
+  private static List<Contract.Case> rounded(long seed, MixingCase.Result result) {
+    List<Contract.Case> cases = cases(seed, result, 1, Contract.SIZES, 12);
+    cases.addAll(cases(seed + 1_000, result, 1, new int[] {40_009}, 5));
+    cases.addAll(cases(seed + 2_000, result, 1, new int[] {8, 65}, 600));
+    return cases;
+  }
+
+  private static List<Contract.Case> cases(
+      long seed, MixingCase.Result result, int repeats, int[] sizes, int maxRows) {
     List<Contract.Case> cases = new ArrayList<>();
     for (MixingCase.Form form : MixingCase.Form.values()) {
       for (int cols : sizes) {
@@ -21,7 +35,7 @@ class MixingTest {
           if (form == MixingCase.Form.DENSE && maxRows > 4096) {
             continue;
           }
-          MixingCase c = new MixingCase(seed++, form, cols, 1, maxRows, 4);
+          MixingCase c = new MixingCase(seed++, form, result, cols, 1, maxRows, 4);
           cases.add(new Contract.Case(c.toString(), c::run));
         }
       }
@@ -57,11 +71,13 @@ class MixingTest {
   })
   void manyNeighbours(MixingCase.Form form, int rows, int cols) {
     long seed = 50_000 + 10 * (rows + cols) + 2L * form.ordinal();
-    for (int terms : new int[] {1, 3}) {
-      MixingCase c = new MixingCase(seed++, form, cols, rows, rows, terms);
-      Contract.run(Rig.best(), List.of(new Contract.Case(c.toString(), c::run)));
-      if (Rig.onCpu()) {
-        Contract.run(Rig.cutUp(), List.of(new Contract.Case(c.toString(), c::run)));
+    for (MixingCase.Result result : MixingCase.Result.values()) {
+      for (int terms : new int[] {1, 3}) {
+        MixingCase c = new MixingCase(seed++, form, result, cols, rows, rows, terms);
+        Contract.run(Rig.best(), List.of(new Contract.Case(c.toString(), c::run)));
+        if (Rig.onCpu()) {
+          Contract.run(Rig.cutUp(), List.of(new Contract.Case(c.toString(), c::run)));
+        }
       }
     }
   }
@@ -70,6 +86,72 @@ class MixingTest {
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void manyNodes(Rig rig) {
     Contract.run(rig, MANY_NODES);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void resultsOfSixteenBits(Rig rig) {
+    Contract.run(rig, ROUNDED);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void rowsOfSixteenBitsAsTheyAre(Rig rig) {
+    Contract.run(rig, PLAIN);
+  }
+
+  /** Ties, subnormals, and finite sums that no element of y can hold: a fault of y alone. */
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void theLastRounding(Rig rig) {
+    float[][] bf16 = {
+      {1 + 0x1p-8f, 1},
+      {1 + 0x3p-8f, 1 + 0x1p-6f},
+      {0x1.fefffep127f, 0x1.fep127f},
+      {0x1p-134f, 0},
+      {0x3p-134f, 0x1p-132f},
+      {-0x1p-135f, -0.0f},
+      {Float.NaN, Float.NaN}
+    };
+    float[][] f16 = {
+      {1 + 0x1p-11f, 1},
+      {1 + 0x3p-11f, 1 + 0x1p-9f},
+      {65519.996f, 65504},
+      {0x1p-25f, 0},
+      {0x3p-25f, 0x1p-23f},
+      {-0x1p-26f, -0.0f},
+      {Float.NaN, Float.NaN}
+    };
+    try (Rig.Session session = rig.open()) {
+      for (DType t : List.of(DType.BF16, DType.F16)) {
+        float[][] pairs = t == DType.BF16 ? bf16 : f16;
+        float most = t == DType.BF16 ? -0x1.ffp127f : -65520;
+        double[][] x = new double[2][pairs.length];
+        double[][] right = new double[2][pairs.length];
+        for (int c = 0; c < pairs.length; c++) {
+          x[0][c] = pairs[c][0];
+          right[0][c] = pairs[c][1];
+        }
+        x[1][3] = most;
+        right[1][3] = Double.NEGATIVE_INFINITY;
+        DeviceMatrix from = session.matrix(DType.F32, x, pairs.length);
+        Operand y = session.operand(t, new double[2][pairs.length], pairs.length);
+        Operand flags = session.operand(DType.I32, new double[1][2], 2);
+        Mixing.combine(Expression.inner(from), y.matrix(), flags.matrix());
+        y.expect(right);
+        flags.expect(new double[] {3, 2});
+        long[] offsets = {0, 1, 2};
+        int[] columns = {0, 1};
+        try (MixingWeights w =
+            MixingWeights.sparse(session.queue(), 2, 2, offsets, columns, new double[] {1, 1})) {
+          Memory.fill(y.matrix(), 0);
+          Mixing.mix(w, Expression.inner(from), y.matrix(), flags.matrix());
+        }
+        y.expect(right);
+        flags.expect(new double[] {3, 2});
+        session.release();
+      }
+    }
   }
 
   /**
@@ -91,7 +173,8 @@ class MixingTest {
     "SPARSE, 1100, 3"
   })
   void largeResults(MixingCase.Form form, int rows, int cols) {
-    MixingCase c = new MixingCase(40_000 + rows, form, cols, rows, rows, 1);
+    MixingCase c =
+        new MixingCase(40_000 + rows, form, MixingCase.Result.COMPUTED, cols, rows, rows, 1);
     for (Rig rig : Rig.all()) {
       if (!Rig.onCpu() || rig.threads() == 2 || rig.threads() == 3) {
         Contract.run(rig, List.of(new Contract.Case(c.toString(), c::run)));

@@ -150,7 +150,7 @@ final class Oracle {
           a = empty ? t.multiply(factor, u.matrix()[i][c]) : t.fma(factor, u.matrix()[i][c], a);
           empty = false;
         }
-        result[r][c] = a;
+        result[r][c] = round(dtype, a);
       }
     }
     for (int r = 0; r < rows; r++) {

@@ -83,8 +83,8 @@ class RefusalTest {
         "must be 1 x 2 F64 and are 1 x 3 F64");
     refused(() -> Expression.inner(1, x.row(0), x), "must be 1 x 2 F64 and are 1 x 3 F32");
     refused(
-        () -> Mixing.combine(Expression.inner(x), matrix(2, 3, DType.BF16)),
-        "combine: y is 2 x 3 BF16 and must be F32 or F64");
+        () -> Mixing.combine(Expression.inner(x), matrix(2, 3, DType.I32)),
+        "combine: y is 2 x 3 I32 and must be floating-point");
     refused(() -> Mixing.combine(Expression.inner(x).withMessageType(DType.F64), y), "F64");
     refused(() -> Expression.inner(x).withMessageType(DType.I32), "I32");
   }
