@@ -9,6 +9,7 @@ module dev.kith.optimizers {
   requires transitive dev.kith.kernels;
   requires transitive org.jgrapht.core;
 
+  exports dev.kith.compress;
   exports dev.kith.graph;
   exports dev.kith.network;
   exports dev.kith.optimizer;

@@ -385,6 +385,23 @@ public final class DeviceMatrix implements AutoCloseable {
     return view(other, 0, 0, rows(), cols(), stride(), layout);
   }
 
+  /**
+   * The same memory, its bits read as another type of the same size: the words of a message as
+   * floating-point numbers, for example.
+   *
+   * @param other a type of as many bytes
+   * @return the view; close it
+   * @throws IllegalArgumentException if the types differ in size
+   */
+  public DeviceMatrix bits(DType other) {
+    if (other.bytes() != dtype().bytes()) {
+      throw new IllegalArgumentException(
+          "bits: an %s takes %d bytes and an %s %d; give a type of the same size"
+              .formatted(dtype(), dtype().bytes(), other, other.bytes()));
+    }
+    return new DeviceMatrix(queue, window.openBits(other), layout);
+  }
+
   DeviceMatrix view(
       Queue target,
       long row,

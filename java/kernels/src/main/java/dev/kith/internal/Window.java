@@ -119,6 +119,22 @@ public final class Window extends Lease {
   }
 
   /**
+   * Opens a window on the same memory whose elements are read as another type of the same size.
+   *
+   * @param other as many bytes as the dtype
+   * @return the window
+   * @throws IllegalStateException if this one is closed
+   */
+  public Window openBits(DType other) {
+    acquire("bits");
+    try {
+      return new Window(memory, queue, offset, rows, cols, stride, other);
+    } finally {
+      release();
+    }
+  }
+
+  /**
    * The struct.
    *
    * @return a kith_matrix, valid while the window is open

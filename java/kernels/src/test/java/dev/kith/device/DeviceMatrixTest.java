@@ -39,6 +39,24 @@ class DeviceMatrixTest {
     }
   }
 
+  @Test
+  void bitsAreReadAsAnotherTypeOfTheSameSize() {
+    try (DeviceMatrix base = DeviceMatrix.allocate(queue, 3, 5, DType.F32);
+        DeviceMatrix part = base.rows(1, 3).columns(1, 4);
+        DeviceMatrix words = part.bits(DType.I32)) {
+      part.upload(new float[] {1, -2, 0.5f, -0f, Float.MIN_VALUE, 3});
+      assertArrayEquals(
+          new int[] {0x3f800000, 0xc0000000, 0x3f000000, 0x80000000, 1, 0x40400000},
+          words.toInts());
+      words.set(1, 2, 0x3f800000);
+      assertEquals(1, base.get(2, 3));
+      refused(() -> part.bits(DType.F64), "F32", "4", "F64", "8", "same size");
+      DeviceMatrix gone = base.row(0);
+      gone.close();
+      assertThrows(IllegalStateException.class, () -> gone.bits(DType.I32));
+    }
+  }
+
   @ParameterizedTest
   @EnumSource(DType.class)
   void whatGoesUpComesDown(DType dtype) {

@@ -25,6 +25,15 @@ final class MixingPlan implements AutoCloseable {
 
   private static final int LARGEST_DENSE = 4096;
 
+  /** Which forms of a mixing matrix the operation that uses it takes. */
+  enum Form {
+    /** A full matrix may be dense, which is faster for rows. */
+    ANY,
+    /** Sparse: messages are not mixed with dense ones. */
+    SPARSE
+  }
+
+  private final Form form;
   private final int[] sentByNode;
   private final int[] haloNodes;
   private final int[] sentRows;
@@ -37,7 +46,8 @@ final class MixingPlan implements AutoCloseable {
   private final MixingWeights interior;
   private final MixingWeights boundary;
 
-  MixingPlan(MixingMatrix w, Membership membership, int process, Queue queue) {
+  MixingPlan(MixingMatrix w, Membership membership, int process, Queue queue, Form form) {
+    this.form = form;
     Rows all = new Rows(w);
     NodeTree.Range range = membership.ranges().get(process);
     int begin = range.begin();
@@ -150,7 +160,8 @@ final class MixingPlan implements AutoCloseable {
     }
     // A dense matrix sums in the order of its columns, which is that of the nodes only without a
     // halo.
-    if (cols == local && values.length == (long) local * local && local <= LARGEST_DENSE) {
+    boolean full = cols == local && values.length == (long) local * local;
+    if (form == Form.ANY && full && local <= LARGEST_DENSE) {
       return MixingWeights.dense(queue, local, cols, values);
     }
     return MixingWeights.sparse(queue, local, cols, offsets, columns, values);

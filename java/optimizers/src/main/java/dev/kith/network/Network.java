@@ -1,5 +1,8 @@
 package dev.kith.network;
 
+import dev.kith.compress.Codec;
+import dev.kith.compress.Messages;
+import dev.kith.compress.ReplayGuard;
 import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
@@ -16,6 +19,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /**
@@ -35,10 +39,13 @@ import java.util.stream.IntStream;
  */
 public final class Network implements AutoCloseable {
   @SuppressWarnings("ReferenceEquality") // plans are kept by identity
-  private record PlanKey(MixingMatrix matrix, Device device) {
+  private record PlanKey(MixingMatrix matrix, Device device, MixingPlan.Form form) {
     @Override
     public boolean equals(Object other) {
-      return other instanceof PlanKey that && matrix == that.matrix && device == that.device;
+      return other instanceof PlanKey that
+          && matrix == that.matrix
+          && device == that.device
+          && form == that.form;
     }
 
     @Override
@@ -46,6 +53,9 @@ public final class Network implements AutoCloseable {
       return System.identityHashCode(matrix);
     }
   }
+
+  /** Codecs and plans are compared by identity: neither defines another equality. */
+  private record ExchangeKey(Codec codec, MixingPlan plan) {}
 
   private final MixingSchedule schedule;
   private final Transport transport;
@@ -57,7 +67,11 @@ public final class Network implements AutoCloseable {
   private final Lru<PlanKey, MixingPlan> plans;
   private final Lru<RowMessages.Shape, RowMessages> messages = new Lru<>(4, RowMessages::close);
   private final Lru<Queue, FiniteCheck> checks = new Lru<>(2, FiniteCheck::close);
+  private final Lru<ExchangeKey, MessageExchange> exchanges;
+  private final Lru<Codec, MessageGather> gathers = new Lru<>(4, MessageGather::close);
+  private final ReplayGuard replays;
   private Optional<FiniteCheck> lastCheck = Optional.empty();
+  private Supplier<OptionalInt> lastMessages = OptionalInt::empty;
   private long round;
 
   private Network(Builder builder) {
@@ -75,8 +89,10 @@ public final class Network implements AutoCloseable {
               + ": make both for the same network");
     }
     this.meter = new Meter(schedule.nodes());
+    this.replays = new ReplayGuard(schedule.nodes());
     this.average = new NodeAverage(transport, meter, deadline);
     this.plans = new Lru<>(builder.plans, MixingPlan::close);
+    this.exchanges = new Lru<>(builder.plans, MessageExchange::close);
   }
 
   /** A network whose mixing matrices follow a schedule. */
@@ -109,10 +125,16 @@ public final class Network implements AutoCloseable {
     return round;
   }
 
-  /** Sets the round; optimizers do so in every step. */
+  /**
+   * Sets the round; optimizers do so in every step. Going back, or staying, means that rounds from
+   * this one on are done again: their messages are taken once more.
+   */
   public void round(long round) {
     if (round < 0) {
       throw new IllegalArgumentException("round " + round + " is negative: rounds count from 0");
+    }
+    if (round <= this.round) {
+      replays.rewind(round);
     }
     this.round = round;
   }
@@ -173,6 +195,7 @@ public final class Network implements AutoCloseable {
     MixingPlan plan = plan(w, y);
     meter.round(plan.sentByNode(), y.cols() * carried(expression, y).bytes());
     lastCheck = Optional.empty();
+    lastMessages = OptionalInt::empty;
     mix(plan, expression, y, flags);
   }
 
@@ -189,7 +212,125 @@ public final class Network implements AutoCloseable {
    * the lowest own one whose result was not. Waits for the mixing.
    */
   public OptionalInt nonFiniteNode() {
-    return lastCheck.map(FiniteCheck::node).orElse(OptionalInt.empty());
+    return lastCheck.map(FiniteCheck::node).orElseGet(lastMessages);
+  }
+
+  /**
+   * Sends encoded rows to the neighbours under W of the present round and takes theirs: one message
+   * for each neighbour, header included. Nothing has been added to anything yet, and {@link
+   * #nonFiniteNode} names the lowest node known here whose row was not finite.
+   *
+   * @param messages of the own nodes, encoded
+   * @return what can be accumulated now
+   * @throws ExchangeException when a neighbour's message does not come in time
+   * @throws dev.kith.compress.MessageException when it is not the message that is expected
+   */
+  public MessageMixing exchange(Messages messages) {
+    return exchange(weights(), messages);
+  }
+
+  /** {@link #exchange(Messages)} under any matrix on the same nodes. */
+  public MessageMixing exchange(MixingMatrix w, Messages messages) {
+    requireOwn(messages);
+    MixingPlan plan = plan(w, messages.words(), MixingPlan.Form.SPARSE);
+    meter.round(plan.sentByNode(), messages.messageBytes());
+    MessageExchange exchange =
+        exchanges.get(
+            new ExchangeKey(messages.codec(), plan),
+            key -> new MessageExchange(key.codec(), key.plan()));
+    lastCheck = Optional.empty();
+    lastMessages = () -> exchange.nonFiniteNode(messages);
+    exchange.run(messages, transport, what("mixing", messages), deadline, meter, replays);
+    return new MessageMixing(plan, messages, exchange.halo(), localNodes());
+  }
+
+  /**
+   * {@code y_i = [y_i +] sum_j w_ij C(x_j)} of encoded rows, with W of the present round: {@link
+   * #exchange(Messages)} and {@link MessageMixing#accumulate} in one.
+   *
+   * @param messages of the own nodes, encoded
+   * @param add whether the sum is added to y; else y is overwritten
+   * @param y localNodes x d, F32
+   */
+  public void mix(Messages messages, boolean add, DeviceMatrix y) {
+    exchange(messages).accumulate(add, y);
+  }
+
+  /**
+   * The messages of all nodes, in node order, in every process. Every node sends its message to
+   * each of the others that take part. Where there is one process these are {@code messages}
+   * themselves.
+   *
+   * @param messages of the own nodes, encoded
+   * @return valid until the next call with messages of the same codec; not to be closed
+   */
+  public Messages gather(Messages messages) {
+    return gathered(messages)
+        .run(messages, what("the messages", messages), deadline, meter, replays);
+  }
+
+  private MessageGather gathered(Messages messages) {
+    requireOwn(messages);
+    int[] present = present();
+    int[] sent = new int[nodes()];
+    for (int node : present) {
+      sent[node] = present.length - 1;
+    }
+    meter.round(sent, messages.messageBytes());
+    return gathers.get(messages.codec(), codec -> new MessageGather(codec, transport));
+  }
+
+  /**
+   * The mean of the decoded rows of all nodes that take part in the present round, the same bits in
+   * every process: every node's message goes to each of the others, and each process sums them on
+   * the tree of global node numbers. {@link #nonFiniteNode} names the lowest node whose row was not
+   * finite.
+   *
+   * @param messages of the own nodes, encoded
+   * @param mean 1 x d, F32
+   * @throws IllegalStateException when no node takes part
+   * @throws ExchangeException when a message does not come in time
+   * @throws dev.kith.compress.MessageException when it is not the message that is expected
+   */
+  public void average(Messages messages, DeviceMatrix mean) {
+    int[] present = requirePresent();
+    MessageGather gather = gathered(messages);
+    Messages all = gather.run(messages, what("the average", messages), deadline, meter, replays);
+    lastCheck = Optional.empty();
+    lastMessages = all::nonFiniteNode;
+    boolean[] there = new boolean[nodes()];
+    for (int node : present) {
+      there[node] = true;
+    }
+    gather.mean(all, there, present.length, mean);
+  }
+
+  private void requireOwn(Messages messages) {
+    if (messages.rows() != localNodes() || messages.node(0) != firstNode()) {
+      throw new IllegalArgumentException(
+          "the messages are those of "
+              + messages.rows()
+              + " nodes from "
+              + messages.node(0)
+              + " on, and this process has "
+              + localNodes()
+              + " from "
+              + firstNode()
+              + " on: bind the codec to the rows of this process");
+    }
+  }
+
+  private String what(String action, Messages messages) {
+    return action
+        + " in round "
+        + round
+        + " ("
+        + messages.codec().compressor().name()
+        + ", channel "
+        + messages.codec().sender().channel()
+        + ", message "
+        + messages.round()
+        + ")";
   }
 
   /**
@@ -209,11 +350,7 @@ public final class Network implements AutoCloseable {
   /** {@link #average} for reports: not counted by the meter. */
   public void observeAverage(DeviceMatrix x, DeviceMatrix mean) {
     checkRows(x);
-    int[] present = present();
-    if (present.length == 0) {
-      throw new IllegalStateException(
-          "no node takes part in round " + round + ": there is nothing to average");
-    }
+    int[] present = requirePresent();
     if (present.length == nodes()) {
       averageAll(x, mean);
       return;
@@ -232,6 +369,15 @@ public final class Network implements AutoCloseable {
   private void averageAll(DeviceMatrix x, DeviceMatrix mean) {
     average.average(
         x, Optional.of(mean), Optional.empty(), what("the average", x.cols(), x.dtype()));
+  }
+
+  private int[] requirePresent() {
+    int[] present = present();
+    if (present.length == 0) {
+      throw new IllegalStateException(
+          "no node takes part in round " + round + ": there is nothing to average");
+    }
+    return present;
   }
 
   /** The nodes that take part in the present round, ascending. */
@@ -373,13 +519,17 @@ public final class Network implements AutoCloseable {
   }
 
   private MixingPlan plan(MixingMatrix w, DeviceMatrix y) {
+    return plan(w, y, MixingPlan.Form.ANY);
+  }
+
+  private MixingPlan plan(MixingMatrix w, DeviceMatrix y, MixingPlan.Form form) {
     if (w.nodes() != nodes()) {
       throw new IllegalArgumentException(
           "the mixing matrix has " + w.nodes() + " nodes and the network " + nodes());
     }
     return plans.get(
-        new PlanKey(w, y.device()),
-        key -> new MixingPlan(w, transport.membership(), transport.process(), y.queue()));
+        new PlanKey(w, y.device(), form),
+        key -> new MixingPlan(w, transport.membership(), transport.process(), y.queue(), form));
   }
 
   private String what(String action, long cols, DType dtype) {
@@ -392,11 +542,14 @@ public final class Network implements AutoCloseable {
    */
   @Override
   public void close() {
+    exchanges.close();
+    gathers.close();
     plans.close();
     messages.close();
     checks.close();
     average.close();
     lastCheck = Optional.empty();
+    lastMessages = OptionalInt::empty;
     if (ownsTransport) {
       transport.close();
     }

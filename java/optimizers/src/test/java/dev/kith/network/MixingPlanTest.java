@@ -54,7 +54,7 @@ class MixingPlanTest {
         Membership membership = Membership.even(11, processes);
         List<MixingPlan> plans = new ArrayList<>();
         for (int p = 0; p < processes; p++) {
-          plans.add(new MixingPlan(w, membership, p, queue));
+          plans.add(new MixingPlan(w, membership, p, queue, MixingPlan.Form.ANY));
         }
         for (int from = 0; from < processes; from++) {
           for (int to = 0; to < processes; to++) {
@@ -107,7 +107,8 @@ class MixingPlanTest {
     try (Queue queue = Device.cpu().newQueue()) {
       MixingMatrix w = random(13, 7);
       int[] whole;
-      try (MixingPlan plan = new MixingPlan(w, Membership.even(13, 1), 0, queue)) {
+      try (MixingPlan plan =
+          new MixingPlan(w, Membership.even(13, 1), 0, queue, MixingPlan.Form.ANY)) {
         assertEquals(13, plan.interiorRows());
         assertEquals(0, plan.boundaryRows());
         assertTrue(plan.sends().isEmpty() && plan.receives().isEmpty());
@@ -122,7 +123,7 @@ class MixingPlanTest {
       }
       Membership membership = Membership.even(13, 4);
       for (int p = 0; p < 4; p++) {
-        try (MixingPlan plan = new MixingPlan(w, membership, p, queue)) {
+        try (MixingPlan plan = new MixingPlan(w, membership, p, queue, MixingPlan.Form.ANY)) {
           NodeTree.Range range = membership.ranges().get(p);
           assertEquals(range.end() - range.begin(), plan.interiorRows() + plan.boundaryRows());
           assertEquals(List.of(box(whole)), List.of(box(plan.sentByNode())));
