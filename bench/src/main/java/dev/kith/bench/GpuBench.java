@@ -13,7 +13,7 @@ import java.util.Map;
 
 /**
  * The rows of the GPU goal table. {@code ci/gpu} starts it on machines that have neither Maven nor
- * the peers of {@code ./kith bench}: it needs the JDK and the kernels alone.
+ * the peers of {@code ./kith bench}: it needs the JDK, the kernels and JCublas.
  */
 public final class GpuBench {
   private static final String USAGE =

@@ -4,6 +4,7 @@ import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
+import dev.kith.jcuda.CublasProducts;
 import dev.kith.kernel.Product;
 import dev.kith.kernel.Twin;
 import java.util.ArrayList;
@@ -11,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
  * Measures rows of the GPU goal table: a kernel in alternation with its twin, with a copy, and with
@@ -22,6 +24,7 @@ final class GpuMeasure implements AutoCloseable {
   static final String TWIN = "twin";
   static final String TORCH = "torch";
   static final String CUBLAS = "cublas";
+  static final String JCUBLAS = "jcublas";
   static final String FMA = "fma";
   static final String APART = "apart";
   static final String MICROS = "us";
@@ -133,9 +136,6 @@ final class GpuMeasure implements AutoCloseable {
   private Result measured(
       GpuRow row, GpuTask task, Queue queue, Map<String, Double> measures, List<String> notes)
       throws Exception {
-    if (!task.caveat().isEmpty()) {
-      notes.add(task.caveat());
-    }
     Paired.Timed kernel = timed(queue, task.work());
     double nanos =
         task.passes().isEmpty() ? alone(kernel) : twin(task, queue, kernel, measures, notes);
@@ -157,6 +157,9 @@ final class GpuMeasure implements AutoCloseable {
         notes.add("cuBLAS: " + noCublas);
       }
     }
+    if (task.jcublas().isPresent()) {
+      jcublas(task.jcublas().get(), queue, kernel, measures, notes);
+    }
     if (task.fmas() > 0 && peak.isPresent()) {
       measures.put(FMA, task.fmas() / (nanos * 1e-9) / peak.get());
     }
@@ -165,14 +168,29 @@ final class GpuMeasure implements AutoCloseable {
     torch.nanos(row.name()).ifPresent(taken -> measures.put(TORCH, taken / one));
     notes.add("PyTorch: " + torch.note(row.name()));
     return new Result(
-        row.name(),
-        one,
-        task.bytes() / nanos,
-        measures,
-        // Another work than the row's has times, and reaches no goal.
-        judged(row, task.caveat().isEmpty() ? measures : Map.of()),
-        notes,
-        "");
+        row.name(), one, task.bytes() / nanos, measures, judged(row, measures), notes, "");
+  }
+
+  /** Without a GPU or without the cuBLAS that JCublas needs the row says so. */
+  private void jcublas(
+      Consumer<CublasProducts> work,
+      Queue queue,
+      Paired.Timed kernel,
+      Map<String, Double> measures,
+      List<String> notes)
+      throws Exception {
+    CublasProducts opened;
+    try {
+      opened = new CublasProducts(queue);
+    } catch (UnsupportedOperationException | IllegalArgumentException e) {
+      notes.add("JCublas: " + e.getMessage());
+      return;
+    }
+    try (CublasProducts cublas = opened) {
+      Paired beside =
+          Paired.alternate(kernel, timed(queue, () -> work.accept(cublas)), scale.pairs());
+      measures.put(JCUBLAS, beside.ratio());
+    }
   }
 
   private double alone(Paired.Timed kernel) throws Exception {

@@ -55,12 +55,13 @@ final class GpuReport {
         (name, value) -> page.append("- ").append(name).append(": ").append(value).append('\n'));
     page.append("- measured copy: ").append(text(copy)).append(" GB/s\n\n");
     page.append(
-        "Shares of the twin and of the copy are rates; for PyTorch and cuBLAS above 1 Kith is faster.\n\n");
-    page.append("| row | us | GB/s | twin | copy | PyTorch | cuBLAS | goal | value | verdict |\n");
-    page.append("|---|---|---|---|---|---|---|---|---|---|\n");
+        "Shares of the twin and of the copy are rates; for PyTorch, cuBLAS and JCublas above 1 Kith is faster.\n\n");
+    page.append(
+        "| row | us | GB/s | twin | copy | PyTorch | cuBLAS | JCublas | goal | value | verdict |\n");
+    page.append("|---|---|---|---|---|---|---|---|---|---|---|\n");
     for (GpuMeasure.Result row : results) {
       String first =
-          "| `%s` | %s | %s | %s | %s | %s | %s "
+          "| `%s` | %s | %s | %s | %s | %s | %s | %s "
               .formatted(
                   row.name(),
                   row.failure().isEmpty() ? text(row.nanos() * 1e-3) : "failed",
@@ -68,7 +69,8 @@ final class GpuReport {
                   share(row, GpuMeasure.TWIN),
                   share(row, GpuMeasure.COPY),
                   share(row, GpuMeasure.TORCH),
-                  share(row, GpuMeasure.CUBLAS));
+                  share(row, GpuMeasure.CUBLAS),
+                  share(row, GpuMeasure.JCUBLAS));
       for (Goal.Outcome goal : row.goals()) {
         page.append(first)
             .append(
@@ -77,7 +79,7 @@ final class GpuReport {
                         goal.text(),
                         goal.value() == null ? "" : text(goal.value()),
                         goal.verdict()));
-        first = "| | | | | | | ";
+        first = "| | | | | | | | ";
       }
     }
     page.append('\n');

@@ -87,18 +87,17 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
   private static GpuTask mix(GpuArrays a, GpuScale scale, DType dtype) {
     long cols = scale.columns(64 * M);
     DeviceMatrix x = a.filled(TestData.X, NODES, cols, dtype);
-    DeviceMatrix y = a.zeros(NODES, cols, DType.F32);
+    DeviceMatrix y = a.zeros(NODES, cols, dtype);
     MixingWeights w = a.ring(NODES);
-    Expression inner = Expression.inner(x).withMessageType(dtype);
+    Expression inner = Expression.inner(x);
     GpuTask task =
         GpuTask.streaming(
             () -> Mixing.mix(w, inner, y),
-            (dtype == DType.F32 ? 8L : 6L) * NODES * cols,
+            2L * dtype.bytes() * NODES * cols,
             List.of(new GpuTask.Pass(List.of(x), List.of(y))),
             () -> checkMix(y, c -> r -> data(TestData.X, r, c), c -> r -> 0, unit(dtype)));
     if (dtype != DType.F32) {
-      return task.withCaveat(
-          "X and messages are BF16 and Y is F32, 6 B/element: no mix writes BF16");
+      return task;
     }
     DeviceMatrix dense = a.zeros(NODES, NODES, DType.F32);
     float[] weights = new float[NODES * NODES];
@@ -109,7 +108,9 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
     }
     dense.upload(weights);
     return task.withProduct(
-        () -> Product.multiply(1, 1, Batch.of(dense), false, Batch.of(x), false, 0, Batch.of(y)));
+            () ->
+                Product.multiply(1, 1, Batch.of(dense), false, Batch.of(x), false, 0, Batch.of(y)))
+        .withJCublas(cublas -> cublas.multiply(dense, x, y));
   }
 
   private static GpuTask atc(GpuArrays a, GpuScale scale) {
@@ -218,6 +219,7 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
   private static GpuTask gram(GpuArrays a, int rows, long cols) {
     DeviceMatrix x = a.filled(TestData.X, rows, cols, DType.F32);
     DeviceMatrix out = a.zeros(rows, rows, DType.F64);
+    DeviceMatrix theirs = a.zeros(rows, rows, DType.F32);
     return GpuTask.streaming(
             () -> Reduction.gram(x, out),
             4L * rows * cols,
@@ -228,7 +230,8 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
               checkGram(out, rows - 1, 1, cols);
             })
         // The matrix is symmetric: so many dot products make it.
-        .withFmas(rows * (rows + 1) / 2.0 * cols);
+        .withFmas(rows * (rows + 1) / 2.0 * cols)
+        .withJCublas(cublas -> cublas.gram(x, theirs));
   }
 
   private static GpuTask tensors(GpuArrays a, GpuScale scale) {
@@ -307,7 +310,7 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
         () -> GpuTask.expect("y(63)", 0.5 * data(TestData.X, 0, 63), y.get(0, 63), 0),
         Optional.empty(),
         Optional.empty(),
-        "");
+        Optional.empty());
   }
 
   private static StepRule.Adam adam() {

@@ -1,8 +1,10 @@
 package dev.kith.bench;
 
 import dev.kith.device.DeviceMatrix;
+import dev.kith.jcuda.CublasProducts;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
  * What a row of the GPU benchmark measures.
@@ -15,7 +17,7 @@ import java.util.Optional;
  * @param check throws when the first run gave a wrong result
  * @param apart the same work in single calls, where that is compared
  * @param product the same work as a matrix product, where cuBLAS can do it
- * @param caveat what the row's name promises and the work does not do; "" where it does all
+ * @param jcublas the same work by JCublas on the same matrices, where it has it
  */
 record GpuTask(
     Runnable work,
@@ -26,31 +28,33 @@ record GpuTask(
     Runnable check,
     Optional<Runnable> apart,
     Optional<Runnable> product,
-    String caveat) {
+    Optional<Consumer<CublasProducts>> jcublas) {
 
   /** The streams of one pass; a matrix in both lists is updated in place. */
   record Pass(List<DeviceMatrix> reads, List<DeviceMatrix> writes) {}
 
   static GpuTask streaming(Runnable work, long bytes, List<Pass> passes, Runnable check) {
-    return new GpuTask(work, 1, bytes, 0, passes, check, Optional.empty(), Optional.empty(), "");
+    return new GpuTask(
+        work, 1, bytes, 0, passes, check, Optional.empty(), Optional.empty(), Optional.empty());
   }
 
   GpuTask withFmas(double count) {
-    return new GpuTask(work, calls, bytes, count, passes, check, apart, product, caveat);
+    return new GpuTask(work, calls, bytes, count, passes, check, apart, product, jcublas);
   }
 
   GpuTask withApart(Runnable single) {
     return new GpuTask(
-        work, calls, bytes, fmas, passes, check, Optional.of(single), product, caveat);
+        work, calls, bytes, fmas, passes, check, Optional.of(single), product, jcublas);
   }
 
   GpuTask withProduct(Runnable multiply) {
     return new GpuTask(
-        work, calls, bytes, fmas, passes, check, apart, Optional.of(multiply), caveat);
+        work, calls, bytes, fmas, passes, check, apart, Optional.of(multiply), jcublas);
   }
 
-  GpuTask withCaveat(String text) {
-    return new GpuTask(work, calls, bytes, fmas, passes, check, apart, product, text);
+  GpuTask withJCublas(Consumer<CublasProducts> multiply) {
+    return new GpuTask(
+        work, calls, bytes, fmas, passes, check, apart, product, Optional.of(multiply));
   }
 
   /** Compares one number with what must come out. */

@@ -92,6 +92,46 @@ public final class CublasProducts implements AutoCloseable {
   }
 
   /**
+   * c = x x^T by cublasSgemm or cublasDgemm.
+   *
+   * @param x n x k, F32 or F64
+   * @param c n x n of the same dtype; does not overlap x
+   * @throws IllegalArgumentException if shapes or dtypes do not fit
+   * @throws KithException if cuBLAS fails
+   */
+  public void gram(DeviceMatrix x, DeviceMatrix c) {
+    checkOpen();
+    if (c.rows() != x.rows() || c.cols() != x.rows()) {
+      throw new IllegalArgumentException("gram: rows of %s do not give %s".formatted(x, c));
+    }
+    sameType("gram", x, c);
+    int n = Math.toIntExact(x.rows());
+    int k = Math.toIntExact(x.cols());
+    int ldx = Math.toIntExact(x.stride());
+    int ldc = Math.toIntExact(c.stride());
+    Pointer px = JCudaBridge.pointer(x);
+    Pointer pc = JCudaBridge.pointer(c);
+    // By columns x is the transpose.
+    int turned = cublasOperation.CUBLAS_OP_T;
+    int plain = cublasOperation.CUBLAS_OP_N;
+    if (x.dtype() == DType.F32) {
+      Pointer one = Pointer.to(new float[] {1});
+      Pointer zero = Pointer.to(new float[] {0});
+      check(
+          "cublasSgemm",
+          JCublas2.cublasSgemm(
+              handle, turned, plain, n, n, k, one, px, ldx, px, ldx, zero, pc, ldc));
+    } else {
+      Pointer one = Pointer.to(new double[] {1});
+      Pointer zero = Pointer.to(new double[] {0});
+      check(
+          "cublasDgemm",
+          JCublas2.cublasDgemm(
+              handle, turned, plain, n, n, k, one, px, ldx, px, ldx, zero, pc, ldc));
+    }
+  }
+
+  /**
    * y += alpha x by cublasSaxpy or cublasDaxpy, a call for each row.
    *
    * @param alpha a factor
