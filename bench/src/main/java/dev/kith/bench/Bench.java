@@ -3,6 +3,7 @@ package dev.kith.bench;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import dev.kith.device.Device;
+import dev.kith.lab.DeviceOption;
 import dev.kith.lab.Kith;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -14,6 +15,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -24,7 +26,8 @@ import picocli.CommandLine.Parameters;
     version = "kith 0.1.0",
     sortOptions = false,
     description = {
-      "Measures the kernels beside a loop with the same memory streams (the twin), memcpy and the peers.",
+      "Measures the kernels beside a loop with the same memory streams (the twin), memcpy and the peers;",
+      "on another device than the CPU beside the twin alone.",
       "Without --goals: the JMH benchmarks of one family or of all.",
       "With --goals: exactly the rows of the goal table, with goal, value and verdict."
     },
@@ -42,6 +45,8 @@ public final class Bench implements Callable<Integer> {
       description =
           "mixing, reduction, step, product or memory; with --goals also train, or the name of a row")
   private String family;
+
+  @Mixin private DeviceOption device;
 
   @Option(names = "--goals", description = "measure the goal table")
   private boolean goals;
@@ -84,7 +89,9 @@ public final class Bench implements Callable<Integer> {
     if (page != null && !goals) {
       throw usage("--page goes with --goals: the page shows the goal table");
     }
-    String capabilities = capabilities(Device.cpu());
+    Device chosen = open();
+    System.setProperty(KithKernels.DEVICE_PROPERTY, chosen.name());
+    String capabilities = capabilities(chosen);
     System.out.println(capabilities);
     List<Measured> results = goals ? goals() : jmh();
     System.out.println();
@@ -96,6 +103,21 @@ public final class Bench implements Callable<Integer> {
       new ResultsPage(capabilities, results).write(page);
     }
     return results.stream().anyMatch(result -> Goal.MISSED.equals(result.verdict())) ? 1 : 0;
+  }
+
+  private Device open() {
+    Device chosen;
+    try {
+      chosen = Device.named(device.name());
+    } catch (IllegalArgumentException e) {
+      throw usage(e.getMessage());
+    }
+    if (goals && !chosen.backend().equals("cpu")) {
+      throw usage(
+          "--goals is about the CPU and the device is %s; ci/gpu has the goals of GPUs"
+              .formatted(chosen.name()));
+    }
+    return chosen;
   }
 
   private List<Measured> goals() throws Exception {

@@ -199,6 +199,7 @@ final class Goals {
     List<Goal.Outcome> outcomes = row.goals().stream().map(goal -> goal.judge(measures)).toList();
     Goal.Outcome first = outcomes.getFirst();
     return new Measured(
+        Device.cpu().name(),
         row.family(),
         row.name(),
         size,

@@ -1,6 +1,8 @@
 package dev.kith.bench;
 
+import dev.kith.device.Device;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
 
@@ -23,6 +25,11 @@ final class Implementations {
 
   static Iterable<String> names() {
     return ALL.keySet();
+  }
+
+  /** Those to compare on a device: elsewhere than on the CPU the peers and memcpy say nothing. */
+  static Iterable<String> names(Device device) {
+    return device.backend().equals("cpu") ? names() : List.of("kith", "twin");
   }
 
   static Implementation named(String name) {

@@ -73,7 +73,7 @@ final class JmhRun {
   private Measured run(Class<? extends FamilyBenchmark> benchmark, Workload workload)
       throws RunnerException {
     List<String> able = new ArrayList<>();
-    for (String name : Implementations.names()) {
+    for (String name : Implementations.names(KithKernels.device())) {
       if (Implementations.named(name).supports(workload)) {
         able.add(name);
       }
@@ -83,6 +83,7 @@ final class JmhRun {
             .include("^" + benchmark.getName().replace(".", "\\.") + "\\.run$")
             .param("workload", workload.name())
             .param("implementation", able.toArray(String[]::new))
+            .jvmArgsPrepend("-D%s=%s".formatted(KithKernels.DEVICE_PROPERTY, device()))
             .shouldFailOnError(true)
             .verbosity(VerboseMode.SILENT);
     if (smoke) {
@@ -102,21 +103,26 @@ final class JmhRun {
     return measured(workload, nanos);
   }
 
+  private static String device() {
+    return KithKernels.device().name();
+  }
+
   private static Measured measured(Workload workload, Map<String, Double> nanos) {
     double kith = nanos.remove("kith");
     Double twin = nanos.remove("twin");
-    double memcpy = nanos.remove("memcpy");
+    Double memcpy = nanos.remove("memcpy");
     double copied = (double) workload.elements() * Memcpy.BYTES_PER_ELEMENT;
     Map<String, Double> peers = new LinkedHashMap<>();
     nanos.forEach((peer, time) -> peers.put(peer, time / kith));
     return new Measured(
+        device(),
         workload.operation().family(),
         workload.name() + "-f32",
         workload.size(),
         kith,
         workload.bytes() / kith,
         twin == null ? null : twin / kith,
-        memcpy / kith * workload.bytes() / copied,
+        memcpy == null ? null : memcpy / kith * workload.bytes() / copied,
         peers,
         null,
         null,

@@ -15,6 +15,7 @@ import dev.kith.kernel.Step;
 import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
 import dev.kith.lab.Blas;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
@@ -25,9 +26,17 @@ import java.util.stream.IntStream;
 
 /** Kith's own operations. */
 final class KithKernels implements Implementation {
+  /** What {@link Bench} was told to measure, also in the JVMs that JMH starts. */
+  static final String DEVICE_PROPERTY = "dev.kith.bench.device";
+
+  /** The device that kernels and their twins run on. */
+  static Device device() {
+    return Device.named(System.getProperty(DEVICE_PROPERTY, "cpu"));
+  }
+
   KithKernels() {
     // Products go to OpenBLAS as in the command line; the description says whether they do.
-    Blas.enable();
+    Blas.enable(device());
   }
 
   @Override
@@ -37,10 +46,11 @@ final class KithKernels implements Implementation {
 
   @Override
   public String description() {
-    Device device = Device.cpu();
-    String blas = Product.blas();
-    return "%s, tier %s, %d threads, %s"
+    Device device = device();
+    String blas = Product.blas(device);
+    return "%s, %s, tier %s, %d threads, %s"
         .formatted(
+            device.name(),
             device.buildInfo(),
             device.tier(),
             device.threads(),
@@ -97,10 +107,10 @@ final class KithKernels implements Implementation {
     }
   }
 
-  /** A workload on the CPU device, on a queue of its own. */
+  /** A workload on the device, on a queue of its own. */
   static final class KithTask implements Task {
     private final Workload w;
-    private final Queue queue = Device.cpu().newQueue();
+    private final Queue queue = device().newQueue();
     private final List<AutoCloseable> open = new ArrayList<>(List.of(queue));
     private final DeviceMatrix x;
     private final Plan plan;
@@ -315,7 +325,19 @@ final class KithKernels implements Implementation {
     }
 
     private void fill(DeviceMatrix matrix, int stream) {
-      MemorySegment memory = matrix.segment();
+      if (queue.device().backend().equals("cpu")) {
+        fill(matrix.segment(), matrix.stride(), stream);
+        return;
+      }
+      try (Arena arena = Arena.ofShared()) {
+        MemorySegment host = arena.allocate(w.elements() * Float.BYTES, Float.BYTES);
+        fill(host, w.cols(), stream);
+        matrix.upload(host, w.cols());
+        queue.sync();
+      }
+    }
+
+    private void fill(MemorySegment memory, long stride, int stream) {
       IntStream.range(0, w.rows())
           .parallel()
           .forEach(
@@ -323,7 +345,7 @@ final class KithKernels implements Implementation {
                 for (long c = 0; c < w.cols(); c++) {
                   memory.setAtIndex(
                       ValueLayout.JAVA_FLOAT,
-                      row * matrix.stride() + c,
+                      row * stride + c,
                       TestData.at(stream, row * w.cols() + c));
                 }
               });

@@ -7,6 +7,7 @@ import java.util.Map;
 /**
  * One line of results, of {@code --json} too.
  *
+ * @param device what it ran on
  * @param family family of kernels
  * @param name the row
  * @param size rows x cols
@@ -22,6 +23,7 @@ import java.util.Map;
  * @param notes how it was measured: forms of the peers, spread, kind of stores
  */
 @JsonPropertyOrder({
+  "device",
   "family",
   "name",
   "size",
@@ -35,6 +37,7 @@ import java.util.Map;
   "verdict"
 })
 record Measured(
+    String device,
     String family,
     String name,
     String size,

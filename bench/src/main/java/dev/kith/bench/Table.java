@@ -12,13 +12,16 @@ final class Table {
 
   static void print(List<Measured> results, PrintStream out) {
     int width = results.stream().mapToInt(result -> result.name().length()).max().orElse(0);
-    String line = "%-" + width + "s %13s %8s %6s %6s  %s%n";
-    out.printf(line, "row", "time", "GB/s", "twin", "memcpy", "Kith is faster than");
+    int device = results.stream().mapToInt(result -> result.device().length()).max().orElse(0);
+    device = Math.max(device, "device".length());
+    String line = "%-" + width + "s %-" + device + "s %13s %8s %6s %6s  %s%n";
+    out.printf(line, "row", "device", "time", "GB/s", "twin", "memcpy", "Kith is faster than");
     for (Measured result : results) {
       out.printf(
           Locale.ROOT,
           line,
           result.name(),
+          result.device(),
           time(result.nsPerOp()),
           result.gbPerSecond() == 0 ? "" : "%.1f".formatted(result.gbPerSecond()),
           share(result.twinShare()),

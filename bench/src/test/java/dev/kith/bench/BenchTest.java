@@ -32,5 +32,6 @@ class BenchTest {
     assertSentence("/nowhere does not exist", "--json", "/nowhere/x.json");
     assertSentence("--page goes with --goals", "--page", "x");
     assertSentence("--fast", "--fast");
+    assertSentence("abacus", "--device", "abacus");
   }
 }

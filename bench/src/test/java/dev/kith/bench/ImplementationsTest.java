@@ -1,7 +1,9 @@
 package dev.kith.bench;
 
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.kith.device.Device;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -14,15 +16,34 @@ class ImplementationsTest {
   @ParameterizedTest
   @EnumSource(Operation.class)
   void everyImplementationThatSupportsAnOperationComputesIt(Operation operation) {
-    Workload workload =
-        switch (operation) {
-          case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL -> new Workload(operation, 1, 10_007);
-          case MULTIPLY -> new Workload(operation, 61, 61);
-          case MIX_REGULAR4, GATHER -> new Workload(operation, 1001, 13);
-          default -> new Workload(operation, 16, 5003);
-        };
+    computed(workload(operation), Implementations.names());
+  }
+
+  @ParameterizedTest
+  @EnumSource(Operation.class)
+  void anotherDeviceThanTheCpuComputesItToo(Operation operation) {
+    String why = Device.unavailableReason("emulated");
+    assumeTrue(why.isEmpty(), why);
+    System.setProperty(KithKernels.DEVICE_PROPERTY, "emulated");
+    try {
+      computed(workload(operation), Implementations.names(KithKernels.device()));
+    } finally {
+      System.clearProperty(KithKernels.DEVICE_PROPERTY);
+    }
+  }
+
+  private static Workload workload(Operation operation) {
+    return switch (operation) {
+      case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL -> new Workload(operation, 1, 10_007);
+      case MULTIPLY -> new Workload(operation, 61, 61);
+      case MIX_REGULAR4, GATHER -> new Workload(operation, 1001, 13);
+      default -> new Workload(operation, 16, 5003);
+    };
+  }
+
+  private static void computed(Workload workload, Iterable<String> names) {
     Reference reference = new Reference(workload);
-    for (String name : Implementations.names()) {
+    for (String name : names) {
       Implementation implementation = Implementations.named(name);
       if (implementation.supports(workload)) {
         try (Implementation.Task task = implementation.prepare(workload)) {
