@@ -821,7 +821,8 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (value < 0 || static_cast<size_t>(value) > shared_most(settings().architecture)) return result(cudaErrorInvalidValue);
+  if (value < 0 || static_cast<size_t>(value) > shared_most(settings().architecture))
+    return result(cudaErrorInvalidValue);
   Runtime& r = runtime();
   const Lock lock(r.mutex);
   r.shared_limits[kernel] = value;
