@@ -27,6 +27,7 @@ struct Settings {
   int driver;
   int architecture;
   size_t memory;
+  uint64_t lost_after; /* 0: never */
 };
 const Settings& settings();
 

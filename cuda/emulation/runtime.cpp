@@ -119,6 +119,7 @@ const Settings& settings() {
     s.driver = static_cast<int>(number_of("KITH_EMULATION_DRIVER", CUDART_VERSION));
     s.architecture = static_cast<int>(number_of("KITH_EMULATION_ARCHITECTURE", 75));
     s.memory = number_of("KITH_EMULATION_MEMORY_MB", 4096) << 20;
+    s.lost_after = number_of("KITH_EMULATION_LOST_AFTER", 0);
     return s;
   }();
   return made;
@@ -141,7 +142,9 @@ struct Runtime {
   std::deque<AllocationPointer> quarantine;
   size_t quarantined = 0;
   std::unordered_map<const void*, int> shared_limits;
-  Finding finding; /* of work that ran, until a wait reports it */
+  Finding finding;         /* of work that ran, until a wait reports it */
+  uint64_t operations = 0; /* kernels, copies and fills that ran */
+  bool lost = false;       /* the device, for good */
 
   Runtime() : pools(static_cast<size_t>(settings().devices)), used(static_cast<size_t>(settings().devices)) {
     for (int d = 0; d < settings().devices; d++) {
@@ -177,8 +180,19 @@ void find_fault(Runtime& r, cudaError_t error, const std::string& text) {
   if (r.finding.error == cudaSuccess) r.finding = Finding{error, text};
 }
 
+/* Counts a kernel, copy or fill; true where it does not run, since the device is lost. Under the mutex. */
+bool loses(Runtime& r) {
+  if (settings().lost_after != 0 && r.operations == settings().lost_after) r.lost = true;
+  if (!r.lost) r.operations++;
+  return r.lost;
+}
+
+/* What every call that needs a lost device gets. */
+cudaError_t device_lost() { return result(cudaErrorLaunchFailure); }
+
 /* Hands what was found to the present thread. Under the mutex. */
 cudaError_t report(Runtime& r) {
+  if (r.lost) return device_lost();
   if (r.finding.error == cudaSuccess) return cudaSuccess;
   reported = std::exchange(r.finding, Finding{});
   return result(reported.error);
@@ -372,6 +386,7 @@ cudaError_t append(cudaStream_t handle, Task task) {
   Lock lock(r.mutex);
   const cudaStream_t stream = stream_of(r, handle);
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (r.lost) return device_lost();
   if (stream->capture != nullptr) {
     if (stream != stream->capture->origin) stream->capture->unjoined.insert(stream);
     stream->capture->tasks.push_back(std::move(task));
@@ -404,6 +419,7 @@ struct Launch {
 void run_launch(const Launch& launch) {
   Runtime& r = runtime();
   Lock lock(r.mutex);
+  if (loses(r)) return;
   for (const AllocationPointer& a : launch.memory) {
     if (a->phase == Phase::kLive) continue;
     find_fault(r, cudaErrorIllegalAddress,
@@ -481,6 +497,7 @@ void run_copy(const Copy& c) {
   Runtime& r = runtime();
   {
     const Lock lock(r.mutex);
+    if (loses(r)) return;
     for (const AllocationPointer& a : {c.to_memory, c.from_memory}) {
       if (a == nullptr || a->phase == Phase::kLive) continue;
       find_fault(r, cudaErrorIllegalAddress,
@@ -561,6 +578,7 @@ cudaError_t allocate(void** address, size_t bytes, bool host, bool ordered, cuda
     const Lock lock(r.mutex);
     const cudaStream_t stream = stream_of(r, handle);
     if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
+    if (r.lost) return device_lost();
     const int device = ordered ? stream->device : current_device;
     size_t& used = r.used[static_cast<size_t>(device)];
     if (!host && (bytes > settings().memory || used > settings().memory - bytes))
@@ -614,6 +632,7 @@ __attribute__((destructor)) void report_leaks() {
     allocations++;
     bytes += a->bytes;
   }
+  if (r.lost) return; /* nothing can be given back */
   const size_t graphs = r.graphs.size() + r.executables.size();
   if (streams + allocations + graphs + r.events.size() != 0) {
     std::fprintf(stderr,
@@ -815,6 +834,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   Runtime& r = runtime();
   const Lock lock(r.mutex);
+  if (r.lost) return device_lost();
   *total_bytes = settings().memory;
   *free_bytes = settings().memory - r.used[static_cast<size_t>(current_device)];
   return cudaSuccess;
@@ -838,6 +858,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   Runtime& r = runtime();
   const Lock lock(r.mutex);
+  if (r.lost) return device_lost();
   *stream = new CUstream_st;
   (*stream)->device = current_device;
   r.streams.push_back(*stream);
@@ -889,6 +910,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlag
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   Runtime& r = runtime();
   const Lock lock(r.mutex);
+  if (r.lost) return device_lost();
   *event = new CUevent_st;
   (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   r.events.insert(*event);

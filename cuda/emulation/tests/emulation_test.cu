@@ -667,6 +667,15 @@ void countDevices() {
   std::printf("%s %d %d", cudaGetErrorName(error), count, driver);
 }
 
+/* What four calls give, the last of which needs no work done. */
+void fillThrice() {
+  Array<int> x(4);
+  void* more = nullptr;
+  for (int i = 0; i < 3; i++) std::printf("%s ", cudaGetErrorName(cudaMemset(x.data, i, 16)));
+  std::printf("%s", cudaGetErrorName(cudaMalloc(&more, 4)));
+  if (more != nullptr) OK(cudaFree(more));
+}
+
 /* The output of a run of this program, with its exit status at the end. */
 std::string outcome(const std::string& environment, const char* test) {
   char self[4096] = {};
@@ -702,6 +711,12 @@ void devicesComeFromTheEnvironment() {
   EXPECT(has(outcome("KITH_EMULATION_DEVICES=3", "countDevices"), "cudaSuccess 3 13000"));
   EXPECT(has(outcome("KITH_EMULATION_DEVICES=0", "countDevices"), "cudaErrorNoDevice 0 13000"));
   EXPECT(has(outcome("KITH_EMULATION_DRIVER=12040", "countDevices"), "cudaErrorInsufficientDriver 0 12040"));
+}
+
+void aDeviceCanBeLost() {
+  EXPECT(has(outcome("", "fillThrice"), "cudaSuccess cudaSuccess cudaSuccess cudaSuccess status 0"));
+  EXPECT(has(outcome("KITH_EMULATION_LOST_AFTER=2", "fillThrice"),
+             "cudaSuccess cudaSuccess cudaErrorLaunchFailure cudaErrorLaunchFailure status 0"));
 }
 
 void sanitizersEndTheProcess() {
@@ -751,11 +766,13 @@ constexpr Test kTests[] = {TEST(treesAddUp),
                            TEST(leaksAreReported),
                            TEST(seedsGiveTheOrder),
                            TEST(devicesComeFromTheEnvironment),
+                           TEST(aDeviceCanBeLost),
                            TEST(sanitizersEndTheProcess),
                            CHILD(leakedStream),
                            CHILD(printOrder),
                            CHILD(misaligned),
-                           CHILD(countDevices)};
+                           CHILD(countDevices),
+                           CHILD(fillThrice)};
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kAddressSanitizer = true;

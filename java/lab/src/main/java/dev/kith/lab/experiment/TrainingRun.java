@@ -121,6 +121,14 @@ public final class TrainingRun {
       rounds(experiment, folder);
     } catch (DivergedException | EnvironmentException | UncheckedIOException e) {
       throw e;
+    } catch (KithException e) {
+      // The device may be lost: what it held is not written over the last good snapshot.
+      throw new EnvironmentException(
+          hasSnapshot
+              ? "%s; the last snapshot is %s, and --resume goes on from it"
+                  .formatted(e.getMessage(), folder.snapshot())
+              : e.getMessage() + "; no snapshot was kept",
+          e);
     } catch (RuntimeException fault) {
       rescue(experiment, folder, fault);
       throw fault;
@@ -182,14 +190,6 @@ public final class TrainingRun {
       throw new DivergedException(
           hasSnapshot
               ? "%s; the last good snapshot is %s".formatted(e.getMessage(), folder.snapshot())
-              : e.getMessage() + "; no snapshot was kept",
-          e);
-    } catch (KithException e) {
-      // The device may be lost: what it held is not written over the last good snapshot.
-      throw new EnvironmentException(
-          hasSnapshot
-              ? "%s; the last snapshot is %s, and --resume goes on from it"
-                  .formatted(e.getMessage(), folder.snapshot())
               : e.getMessage() + "; no snapshot was kept",
           e);
     }
