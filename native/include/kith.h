@@ -40,7 +40,7 @@ extern "C" {
 
 /* Additive within a major version; a library and a jar of different majors refuse each other. */
 #define KITH_ABI_MAJOR 1
-#define KITH_ABI_MINOR 1
+#define KITH_ABI_MINOR 2
 
 typedef enum kith_status {
   KITH_OK = 0,
@@ -408,6 +408,68 @@ KITH_API kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batc
 KITH_API kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batches, const kith_batch* logits,
                                                 const kith_matrix* labels, const kith_batch* gradient,
                                                 const kith_matrix* loss, const kith_matrix* correct, kith_call* call);
+
+/* ---- family sparsify ----------------------------------------------------------------------------------------- */
+
+/*
+ * Messages. A compressed row is a payload of 32-bit words: a row of an I32 matrix `messages` with one row per node and at
+ * least as many columns as the payload has words (further columns are left alone). The words, little-endian, are what is
+ * sent. Their number depends on the shape and the numbers of the call, never on the data. f32 values are stored as their
+ * bits, any NaN as 0x7fc00000.
+ *
+ * What is compressed: v = x, or x - minus when `minus` is given, then v = residual + v when `residual` is given; one f32
+ * operation each. x, minus and residual are f32 of one shape. The residual becomes v - decode(message): where an element
+ * is not sent v, where it is one f32 subtraction. flags (I32, 1 x x.rows, or NULL): the kernel ORs in 1 at r when
+ * row r of v has a NaN or an infinity. It never clears. messages, residual and flags overlap nothing else.
+ *
+ * Order of elements: by the bits of |v|, all NaN alike above infinity, ties to the lowest column.
+ */
+
+/* How the words of a sparse message are laid out. Columns ascend. */
+typedef enum kith_sparse_form {
+  KITH_SPARSE_TOP = 0,  /* entries columns, then entries values */
+  KITH_SPARSE_AT = 1,   /* entries values; the columns are known to both sides */
+  KITH_SPARSE_ABOVE = 2 /* a count, then entries columns, then entries values; behind the count all are 0 */
+} kith_sparse_form;
+
+/* The k largest elements of every block of `block` columns (0: the whole row); a last block that is shorter sends
+   min(k, its columns). 0 <= k <= block. A message of form TOP with the entries of all blocks one after the other. */
+KITH_API kith_status kith_select_top(kith_queue* queue, const kith_matrix* x, const kith_matrix* minus,
+                                     const kith_matrix* residual, int64_t k, int64_t block, const kith_matrix* messages,
+                                     const kith_matrix* flags, kith_call* call);
+/* The elements at `indices` (I32, 1 or x.rows rows; each row ascends strictly in [0, x.cols)), each sent as
+   s * v with s = scale rounded to f32. A message of form AT with indices.cols entries. An index that does not fit is
+   KITH_INVALID before anything is written (on an asynchronous device at the next wait, and the element is passed over).
+   Elements at no index are read only where residual or flags are given. */
+KITH_API kith_status kith_select_at(kith_queue* queue, const kith_matrix* x, const kith_matrix* minus,
+                                    const kith_matrix* residual, const kith_matrix* indices, double scale,
+                                    const kith_matrix* messages, const kith_matrix* flags, kith_call* call);
+/* The elements of row r with |v| >= thresholds(0, r) (f64, 1 x x.rows; compared exactly, a NaN threshold takes NaN
+   only) and NaN, from the lowest column up, at most `capacity` of them (0 <= capacity <= x.cols). A message of form ABOVE
+   with `capacity` entries. Where more elements qualify, flags receives 4 by OR too. */
+KITH_API kith_status kith_select_above(kith_queue* queue, const kith_matrix* x, const kith_matrix* minus,
+                                       const kith_matrix* residual, const kith_matrix* thresholds, int64_t capacity,
+                                       const kith_matrix* messages, const kith_matrix* flags, kith_call* call);
+/*
+ * y(i, c) = a: a starts at y(i, c) (add = 1) or +0 (add = 0); a = fma(w_ij, value, a) over the entries of row i of W in
+ * the order they are stored, for those whose message j has an entry at c. W is sparse, y is f32. W NULL is the
+ * identity: a = a + value with message i, and no halo. Column j of W names row j of `messages`, or row j - messages.rows
+ * of `halo`; a row of y that W does not write is left alone.
+ * Form AT: `indices` (I32) has one row for all messages or one for each; the halo takes `halo_indices` in the same way or,
+ * when that is NULL, the one row of `indices`. Other forms: both NULL.
+ * Every message that W names, and every row of indices, is checked first: a column outside of [0, y.cols) or not above
+ * the one before it, or a count outside of [0, entries], is KITH_INVALID with row, position and value, and y is
+ * unchanged. On an asynchronous device the next wait says so, and what does not fit was passed over.
+ */
+KITH_API kith_status kith_sparse_accumulate(kith_queue* queue, const kith_weights* weights, int32_t form,
+                                            int64_t entries, const kith_matrix* indices,
+                                            const kith_matrix* halo_indices, const kith_matrix* messages,
+                                            const kith_matrix* halo, int32_t add, const kith_matrix* y,
+                                            kith_call* call);
+/* Checks a payload in host memory, whatever its bytes: KITH_INVALID unless it has the number of words of its form,
+   columns that ascend strictly in [0, cols), a count in [0, entries] and zeros behind the count. No queue, no device. */
+KITH_API kith_status kith_sparse_check(int32_t form, const int32_t* words, int64_t word_count, int64_t cols,
+                                       int64_t entries, kith_call* call);
 
 /* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
 

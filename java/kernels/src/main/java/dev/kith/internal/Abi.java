@@ -30,7 +30,7 @@ public final class Abi {
   public static final int MAJOR = 1;
 
   /** KITH_ABI_MINOR of the header that this class binds. */
-  public static final int MINOR = 1;
+  public static final int MINOR = 2;
 
   // kith_status
   public static final int OK = 0;
@@ -77,6 +77,11 @@ public final class Abi {
   // kith_activation
   public static final int IDENTITY = 0;
   public static final int RELU = 1;
+
+  // kith_sparse_form
+  public static final int SPARSE_TOP = 0;
+  public static final int SPARSE_AT = 1;
+  public static final int SPARSE_ABOVE = 2;
 
   private static final ValueLayout.OfInt I32 = ValueLayout.JAVA_INT;
   private static final ValueLayout.OfLong I64 = ValueLayout.JAVA_LONG;
@@ -210,6 +215,11 @@ public final class Abi {
   private final MethodHandle biasActivate;
   private final MethodHandle biasBackward;
   private final MethodHandle softmaxLoss;
+  private final MethodHandle selectTop;
+  private final MethodHandle selectAt;
+  private final MethodHandle selectAbove;
+  private final MethodHandle sparseSum;
+  private final MethodHandle sparseCheck;
   private final MethodHandle twin;
 
   /**
@@ -289,6 +299,27 @@ public final class Abi {
     biasActivate = bind("kith_bias_activate", I32, PTR, I64, PTR, PTR, I32, PTR);
     biasBackward = bind("kith_bias_activate_backward", I32, PTR, I64, PTR, PTR, PTR, I32, PTR);
     softmaxLoss = bind("kith_softmax_cross_entropy", I32, PTR, I64, PTR, PTR, PTR, PTR, PTR, PTR);
+
+    // family sparsify
+    selectTop = bind("kith_select_top", I32, PTR, PTR, PTR, PTR, I64, I64, PTR, PTR, PTR);
+    selectAt = bind("kith_select_at", I32, PTR, PTR, PTR, PTR, PTR, F64, PTR, PTR, PTR);
+    selectAbove = bind("kith_select_above", I32, PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, PTR);
+    sparseSum =
+        bind(
+            "kith_sparse_accumulate",
+            I32,
+            PTR,
+            PTR,
+            I32,
+            I64,
+            PTR,
+            PTR,
+            PTR,
+            PTR,
+            I32,
+            PTR,
+            PTR);
+    sparseCheck = bind("kith_sparse_check", I32, I32, PTR, I64, I64, I64, PTR);
 
     // what the benchmarks compare with
     twin = bind("kith_twin", I32, PTR, PTR, I32, PTR, I32, I32, PTR, PTR);
@@ -943,6 +974,108 @@ public final class Abi {
           softmaxLoss.invokeExact(queue, batches, logits, labels, gradient, loss, correct, call);
     } catch (Throwable t) {
       throw broken("kith_softmax_cross_entropy", t);
+    }
+  }
+
+  // ---- family sparsify
+
+  public int selectTop(
+      MemorySegment queue,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      long k,
+      long block,
+      MemorySegment messages,
+      MemorySegment flags,
+      MemorySegment call) {
+    try {
+      return (int)
+          selectTop.invokeExact(queue, x, minus, residual, k, block, messages, flags, call);
+    } catch (Throwable t) {
+      throw broken("kith_select_top", t);
+    }
+  }
+
+  public int selectAt(
+      MemorySegment queue,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      MemorySegment indices,
+      double scale,
+      MemorySegment messages,
+      MemorySegment flags,
+      MemorySegment call) {
+    try {
+      return (int)
+          selectAt.invokeExact(queue, x, minus, residual, indices, scale, messages, flags, call);
+    } catch (Throwable t) {
+      throw broken("kith_select_at", t);
+    }
+  }
+
+  public int selectAbove(
+      MemorySegment queue,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      MemorySegment thresholds,
+      long capacity,
+      MemorySegment messages,
+      MemorySegment flags,
+      MemorySegment call) {
+    try {
+      return (int)
+          selectAbove.invokeExact(
+              queue, x, minus, residual, thresholds, capacity, messages, flags, call);
+    } catch (Throwable t) {
+      throw broken("kith_select_above", t);
+    }
+  }
+
+  public int sparseAccumulate(
+      MemorySegment queue,
+      MemorySegment weights,
+      int form,
+      long entries,
+      MemorySegment indices,
+      MemorySegment haloIndices,
+      MemorySegment messages,
+      MemorySegment halo,
+      int add,
+      MemorySegment y,
+      MemorySegment call) {
+    try {
+      return (int)
+          sparseSum.invokeExact(
+              queue,
+              weights,
+              form,
+              entries,
+              indices,
+              haloIndices,
+              messages,
+              halo,
+              add,
+              y,
+              call);
+    } catch (Throwable t) {
+      throw broken("kith_sparse_accumulate", t);
+    }
+  }
+
+  public int sparseCheck(
+      int form,
+      MemorySegment words,
+      long wordCount,
+      long cols,
+      long entries,
+      MemorySegment call) {
+    try {
+      return (int) sparseCheck.invokeExact(form, words, wordCount, cols, entries, call);
+    } catch (Throwable t) {
+      throw broken("kith_sparse_check", t);
     }
   }
 
