@@ -72,7 +72,7 @@ bool form_exists(int32_t form) { return form >= KITH_SPARSE_TOP && form <= KITH_
 
 int64_t top_entries(int64_t cols, int64_t k, int64_t block) {
   const int64_t rest = cols % block;
-  return cols / block * k + (rest < k ? rest : k);
+  return cols / block * (k < block ? k : block) + (rest < k ? rest : k);
 }
 
 bool check_select_top(Arguments& entry, const kith_matrix* x, const kith_matrix* minus, const kith_matrix* residual,

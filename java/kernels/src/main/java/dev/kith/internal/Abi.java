@@ -305,20 +305,7 @@ public final class Abi {
     selectAt = bind("kith_select_at", I32, PTR, PTR, PTR, PTR, PTR, F64, PTR, PTR, PTR);
     selectAbove = bind("kith_select_above", I32, PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, PTR);
     sparseSum =
-        bind(
-            "kith_sparse_accumulate",
-            I32,
-            PTR,
-            PTR,
-            I32,
-            I64,
-            PTR,
-            PTR,
-            PTR,
-            PTR,
-            I32,
-            PTR,
-            PTR);
+        bind("kith_sparse_accumulate", I32, PTR, PTR, I32, I64, PTR, PTR, PTR, PTR, I32, PTR, PTR);
     sparseCheck = bind("kith_sparse_check", I32, I32, PTR, I64, I64, I64, PTR);
 
     // what the benchmarks compare with
@@ -1049,29 +1036,14 @@ public final class Abi {
     try {
       return (int)
           sparseSum.invokeExact(
-              queue,
-              weights,
-              form,
-              entries,
-              indices,
-              haloIndices,
-              messages,
-              halo,
-              add,
-              y,
-              call);
+              queue, weights, form, entries, indices, haloIndices, messages, halo, add, y, call);
     } catch (Throwable t) {
       throw broken("kith_sparse_accumulate", t);
     }
   }
 
   public int sparseCheck(
-      int form,
-      MemorySegment words,
-      long wordCount,
-      long cols,
-      long entries,
-      MemorySegment call) {
+      int form, MemorySegment words, long wordCount, long cols, long entries, MemorySegment call) {
     try {
       return (int) sparseCheck.invokeExact(form, words, wordCount, cols, entries, call);
     } catch (Throwable t) {

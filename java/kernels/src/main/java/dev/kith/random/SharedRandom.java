@@ -1,5 +1,7 @@
 package dev.kith.random;
 
+import java.util.BitSet;
+
 /**
  * Random numbers addressed by element: each one is a pure function of (seed, stream, node, round,
  * index), whatever the order in which they are read, the number of threads and the process that
@@ -164,6 +166,33 @@ public final class SharedRandom {
       p[j] = i;
     }
     return p;
+  }
+
+  /**
+   * A uniform set of k of the numbers 0 to n - 1 (Floyd; Bentley, "Programming Pearls: a sample of
+   * brilliance", CACM 30(9), 1987): for i = 0 to k - 1 with j = n - k + i and t = below(i, j + 1),
+   * t joins, or j where t did before. Works in n bits of memory beside the result.
+   *
+   * @return the set, ascending
+   * @throws IllegalArgumentException when k is negative or above n
+   */
+  public int[] subset(int k, int n) {
+    if (k < 0 || k > n) {
+      throw new IllegalArgumentException(
+          "k " + k + " is outside [0, " + n + "]: a subset has as many elements at most");
+    }
+    BitSet chosen = new BitSet(n);
+    for (int i = 0; i < k; i++) {
+      int j = n - k + i;
+      int t = (int) below(i, j + 1L);
+      chosen.set(chosen.get(t) ? j : t);
+    }
+    int[] ascending = new int[k];
+    int at = 0;
+    for (int c = chosen.nextSetBit(0); at < k; c = chosen.nextSetBit(c + 1)) {
+      ascending[at++] = c;
+    }
+    return ascending;
   }
 
   /** The words 2 index and 2 index + 1 of a form as one number, the first in the upper half. */

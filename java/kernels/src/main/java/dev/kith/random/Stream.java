@@ -27,7 +27,9 @@ public enum Stream {
   /**
    * Double-precision normals that belong to no other purpose, for example simulated gradient noise.
    */
-  NORMAL_F64_JAVA(9);
+  NORMAL_F64_JAVA(9),
+  /** Which elements of a row a random-k message has. */
+  SUBSET(11);
 
   private final int tag;
 

@@ -84,7 +84,7 @@ class SharedRandomTest {
   @Test
   void goldenValuesOfTheDocumentHold() throws IOException {
     List<Matcher> rows = rows(GOLDEN);
-    assertEquals(20, rows.size());
+    assertEquals(23, rows.size());
     for (Matcher row : rows) {
       SharedRandom random =
           new SharedRandom(
@@ -106,6 +106,9 @@ class SharedRandomTest {
             case "below" -> Long.toString(random.below(at[0], at[1]));
             case "permutation" ->
                 Arrays.toString(random.permutation((int) at[0])).replaceAll("[\\[\\],]", "");
+            case "subset" ->
+                Arrays.toString(random.subset((int) at[0], (int) at[1]))
+                    .replaceAll("[\\[\\],]", "");
             default -> "no such call";
           };
       // The decimal after the bits is there for readers, who may round it differently.
@@ -243,6 +246,32 @@ class SharedRandomTest {
   }
 
   @Test
+  void everySubsetIsEquallyLikely() {
+    int draws = 20_000;
+    int[] counts = new int[1 << 6];
+    for (int round = 0; round < draws; round++) {
+      int bits = 0;
+      for (int c : new SharedRandom(3, Stream.SUBSET, 0, round).subset(3, 6)) {
+        bits |= 1 << c;
+      }
+      counts[bits]++;
+    }
+    double chiSquare = 0;
+    for (int bits = 0; bits < counts.length; bits++) {
+      if (Integer.bitCount(bits) != 3) {
+        assertEquals(0, counts[bits]);
+        continue;
+      }
+      chiSquare += Math.pow(counts[bits] - draws / 20.0, 2) / (draws / 20.0);
+    }
+    // 20 sets, 19 degrees of freedom: above 50.8 with probability 1e-4.
+    assertTrue(chiSquare < 50.8, "chi square " + chiSquare);
+    assertArrayEquals(new int[0], new SharedRandom(1, Stream.SUBSET, 0, 0).subset(0, 0));
+    assertArrayEquals(
+        new int[] {0, 1, 2, 3}, new SharedRandom(1, Stream.SUBSET, 0, 0).subset(4, 4));
+  }
+
+  @Test
   void addressesThatDoNotFitAreRefused() {
     SharedRandom r = new SharedRandom(1, Stream.TEST, 0, 0);
     refused("node -1 ", () -> new SharedRandom(1, Stream.TEST, -1, 0));
@@ -258,6 +287,9 @@ class SharedRandomTest {
     refused("bound 0 ", () -> r.below(0, 0));
     refused("bound -7 ", () -> r.below(0, -7));
     refused("n -1 ", () -> r.permutation(-1));
+    refused("k -1 ", () -> r.subset(-1, 4));
+    refused("k 5 is outside [0, 4]", () -> r.subset(5, 4));
+    refused("k 0 is outside [0, -1]", () -> r.subset(0, -1));
     refused("holds 3", () -> Philox.block(0, 0, 0, 0, 0, 0, new int[3]));
   }
 
