@@ -4,6 +4,7 @@ import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.kernel.MixingWeights;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -86,7 +87,7 @@ public abstract class Codec implements AutoCloseable {
             0,
             layout.size(),
             compressor.parameter(layout),
-            settings(compressor.settings(layout, sender.seed())),
+            settings(compressor.settings(layout, sender.drawSeed())),
             4 * words);
   }
 
@@ -197,6 +198,10 @@ public abstract class Codec implements AutoCloseable {
     }
     if (residual.isPresent()) {
       requireShape("the residual", residual.get());
+    }
+    if (round < 0 || round >= MessageHeader.MAX_ROUNDS) {
+      throw new IllegalArgumentException(
+          "round " + round + " is not in 0 to 2^40 - 1: number the messages of a run from 0");
     }
     messages.flags().fill(0);
     messages.round(round);
@@ -331,9 +336,25 @@ public abstract class Codec implements AutoCloseable {
               + payload.byteSize()
               + ": give all nodes the same compressor and model");
     }
-    checkPayload(payload);
+    if (payload.isNative() && payload.address() % 4 == 0) {
+      checkPayload(payload);
+      return;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      checkPayload(arena.allocate(payloadBytes(), 4).copyFrom(payload));
+    }
   }
 
+  /** What a payload is that its check refuses. */
+  final MessageException forged(IllegalArgumentException why) {
+    return new MessageException(
+        "the payload of a message of "
+            + compressor.name()
+            + " is damaged or forged, see who sent it: "
+            + why.getMessage());
+  }
+
+  /** Checks as many bytes as a payload has, aligned in native memory. */
   abstract void checkPayload(MemorySegment payload);
 
   /** What it keeps from round to round, by name, for a snapshot; empty for most. */

@@ -1,13 +1,106 @@
 package dev.kith.compress;
 
-/** Reads the names of compressors. */
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/** Reads the names of compressors: a word, then values and options after colons. */
 final class CompressorNames {
-  private CompressorNames() {}
+  private static final String KNOWN = "identity, top-k:K, random-k:K, threshold:T:capacity=K";
+
+  private final String name;
+  private final List<String> options;
+
+  private CompressorNames(String name, String part) {
+    this.name = name;
+    this.options = new ArrayList<>(Arrays.asList(part.split(":", -1)));
+  }
 
   static Compressor parse(String name) {
-    return switch (name) {
-      case "identity" -> new Identity();
-      default -> throw new IllegalArgumentException("no compressor is called " + name);
-    };
+    return new CompressorNames(name, name).read();
+  }
+
+  private Compressor read() {
+    String word = options.removeFirst();
+    Compressor compressor =
+        switch (word) {
+          case "identity" -> new Identity();
+          case "top-k" -> new TopK(amount(value("k")), block().orElse(0L));
+          case "random-k" -> new RandomK(amount(value("k")), !flag("unscaled"), flag("common"));
+          case "threshold" ->
+              new Threshold(
+                  number(value("a threshold")),
+                  amount(option("capacity").orElseThrow(() -> missing("capacity="))));
+          default ->
+              throw new IllegalArgumentException(
+                  "there is no compressor '" + name + "': take one of " + KNOWN);
+        };
+    if (!options.isEmpty()) {
+      throw new IllegalArgumentException(
+          "the compressor '" + name + "' does not take '" + options.getFirst() + "': leave it out");
+    }
+    return compressor;
+  }
+
+  private IllegalArgumentException missing(String what) {
+    return new IllegalArgumentException("the compressor '" + name + "' needs " + what);
+  }
+
+  /** The first option, which is a bare value. */
+  private String value(String what) {
+    if (options.isEmpty()) {
+      throw missing(what + " after a colon");
+    }
+    return options.removeFirst();
+  }
+
+  private boolean flag(String word) {
+    return options.remove(word);
+  }
+
+  private Optional<String> option(String key) {
+    Optional<String> found =
+        options.stream().filter(option -> option.startsWith(key + "=")).findFirst();
+    found.ifPresent(options::remove);
+    return found.map(option -> option.substring(key.length() + 1));
+  }
+
+  private Optional<Long> block() {
+    Optional<String> text = option("block");
+    if (text.isEmpty()) {
+      return Optional.empty();
+    }
+    if (text.get().equals("row")) {
+      return Optional.of(0L);
+    }
+    int block = whole(text.get());
+    if (block < 1) {
+      throw new IllegalArgumentException(
+          "the compressor '" + name + "' has blocks of " + block + ": give at least 1, or row");
+    }
+    return Optional.of((long) block);
+  }
+
+  private Amount amount(String text) {
+    return new Amount(number(text));
+  }
+
+  private double number(String text) {
+    try {
+      return Double.parseDouble(text);
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException(
+          "the compressor '" + name + "' has '" + text + "' where a number is needed", e);
+    }
+  }
+
+  private int whole(String text) {
+    try {
+      return Integer.parseInt(text);
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException(
+          "the compressor '" + name + "' has '" + text + "' where a whole number is needed", e);
+    }
   }
 }

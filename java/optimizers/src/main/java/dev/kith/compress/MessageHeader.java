@@ -43,7 +43,7 @@ public record MessageHeader(
   public static final int VERSION = 1;
 
   private static final int MAGIC = 0x47534D4B; // "KMSG" read as a little-endian number
-  private static final long MAX_ROUNDS = 1L << 40;
+  static final long MAX_ROUNDS = 1L << 40;
   private static final int NON_FINITE = 1;
   private static final int CHECKSUM = 60;
   private static final int RESERVED = 52;

@@ -8,6 +8,13 @@ public final class Compressors {
 
   /** All of them, for rows of at least 16 numbers. */
   public static List<String> all() {
-    return List.of("identity");
+    return List.of(
+        "identity",
+        "top-k:0.1",
+        "top-k:3:block=32",
+        "random-k:0.1",
+        "random-k:5:unscaled",
+        "random-k:0.25:common",
+        "threshold:1.0:capacity=0.75");
   }
 }

@@ -1,0 +1,99 @@
+package dev.kith.compress;
+
+import dev.kith.device.DeviceMatrix;
+import dev.kith.kernel.Reduction;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * Error feedback: what a message loses is added to the next one.
+ *
+ * <pre>
+ * v_i = e_i + x_i;   m_i = C(v_i);   e_i' = v_i - m_i
+ * </pre>
+ *
+ * <p>e starts at 0. For a contractive C (biased or not) the sum of all messages is the sum of all
+ * x, up to the last e. EF-SGD sends x_i = gamma g_i and steps by the mean message: then x~ = x -
+ * mean e_i moves as plain SGD does.
+ *
+ * <p>Encoding and the new residual are one pass. A round that fails after its encoding is taken
+ * back by {@link #undo}; the copy that this needs is a second one of the state. Used by one thread
+ * at a time.
+ *
+ * <p>Source: Seide et al., "1-Bit Stochastic Gradient Descent", 2014; Karimireddy et al., "Error
+ * Feedback Fixes SignSGD and other Gradient Compression Schemes", 2019.
+ */
+public final class ErrorFeedback implements AutoCloseable {
+  private final Codec codec;
+  private final Messages messages;
+  private final DeviceMatrix residual;
+  private final DeviceMatrix before;
+  private boolean undoable;
+
+  /**
+   * @param codec of the rows; stays the caller's to close
+   * @param like the rows that are to be encoded, or others of their shape
+   */
+  public ErrorFeedback(Codec codec, DeviceMatrix like) {
+    this.codec = codec;
+    this.messages = codec.messages();
+    this.residual = like.like();
+    this.before = like.like();
+  }
+
+  /**
+   * Encodes e + x, and keeps what the message loses.
+   *
+   * @param x rows x d, F32
+   * @param round the round, larger than that of the encoding before
+   * @return the messages, valid until the next encoding
+   * @throws IllegalArgumentException when x has another shape than the residual
+   */
+  public Messages encode(DeviceMatrix x, long round) {
+    return encode(x, Optional.empty(), round);
+  }
+
+  /** {@link #encode(DeviceMatrix, long)} of the difference x - minus. */
+  public Messages encode(DeviceMatrix x, Optional<DeviceMatrix> minus, long round) {
+    before.copyFrom(residual);
+    undoable = true;
+    codec.encode(x, minus, Optional.of(residual), messages, round);
+    return messages;
+  }
+
+  /** Puts back residual and codec from before the last encoding; a second time nothing happens. */
+  public void undo() {
+    if (undoable) {
+      residual.copyFrom(before);
+      codec.undo();
+      undoable = false;
+    }
+  }
+
+  /** e, rows x d. */
+  public DeviceMatrix residual() {
+    return residual;
+  }
+
+  /** |e_i| of every row. Waits. */
+  public double[] residualNorms() {
+    return Reduction.norms(residual);
+  }
+
+  /** The matrices that a snapshot keeps, by name. */
+  public Map<String, DeviceMatrix> state() {
+    Map<String, DeviceMatrix> state = new LinkedHashMap<>();
+    state.put("residual", residual);
+    codec.state().forEach((name, matrix) -> state.put("codec." + name, matrix));
+    return state;
+  }
+
+  /** Releases the residual and the messages, not the codec; idempotent. */
+  @Override
+  public void close() {
+    messages.close();
+    residual.close();
+    before.close();
+  }
+}

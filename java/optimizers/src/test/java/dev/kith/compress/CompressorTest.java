@@ -1,0 +1,249 @@
+package dev.kith.compress;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kith.device.DType;
+import dev.kith.device.Device;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
+import dev.kith.device.Queue;
+import dev.kith.random.SharedRandom;
+import dev.kith.random.Stream;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Names, sizes and what every codec promises. */
+class CompressorTest {
+  private static final Layout LAYOUT =
+      Layout.builder()
+          .tensor("w", "a", 12, 9)
+          .tensor("b", "a", 13)
+          .tensor("v", "a", 5, 6, 4)
+          .build();
+
+  static List<String> names() {
+    return Compressors.all();
+  }
+
+  private static void refused(String name, String... parts) {
+    String text =
+        assertThrows(IllegalArgumentException.class, () -> Compressor.parse(name)).getMessage();
+    for (String part : parts) {
+      assertTrue(text.contains(part), () -> "\"" + part + "\" is not in: " + text);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void aNameIsReadBack(String name) {
+    assertEquals(name, Compressor.parse(name).name());
+    assertEquals(Compressor.parse(name), Compressor.parse(name));
+  }
+
+  @Test
+  void defaultsAreLeftOutOfNames() {
+    assertEquals("top-k:1", Compressor.parse("top-k:1.0").name());
+    assertEquals("top-k:0.00001", Compressor.parse("top-k:1e-5").name());
+  }
+
+  @Test
+  void whatIsNoNameIsRefusedWithTheRemedy() {
+    refused("", "no compressor ''", "top-k:K");
+    refused("topk:3", "no compressor 'topk:3'", "top-k:K", "random-k:K");
+    refused("top-k", "k after a colon");
+    refused("top-k:0", "k is 0.0", "whole number from 1");
+    refused("top-k:-1", "k is -1.0");
+    refused("top-k:1.5", "k is 1.5");
+    refused("top-k:NaN", "k is NaN");
+    refused("top-k:0.1:max", "does not take 'max'");
+    refused("top-k:9:block=8", "k is 9", "8 columns");
+    refused("top-k:1:block=0", "blocks of 0");
+    refused("threshold:0.1", "capacity=");
+    refused("threshold:-1:capacity=1", "-1.0");
+    refused("threshold:NaN:capacity=1", "NaN");
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "identity, 1000, 4000",
+    "top-k:0.01, 1000, 80",
+    "top-k:3:block=32, 100, 96",
+    "random-k:0.01, 1000, 40",
+    "threshold:1.0:capacity=10, 1000, 84"
+  })
+  void aPayloadHasTheBytesOfItsDefinition(String name, long columns, long bytes) {
+    assertEquals(bytes, Compressor.parse(name).payloadBytes(Layout.flat(columns)));
+  }
+
+  private static DeviceMatrix rows(Queue queue, int n, Layout layout, int seed) {
+    DeviceMatrix m = DeviceMatrix.allocate(queue, n, layout, DType.F32);
+    int d = Math.toIntExact(layout.size());
+    double[] values = new double[n * d];
+    for (int r = 0; r < n; r++) {
+      SharedRandom random = new SharedRandom(seed, Stream.TEST, r, 0);
+      for (int c = 0; c < d; c++) {
+        values[r * d + c] = random.normal(c);
+      }
+    }
+    m.upload(values);
+    return m;
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void theResidualIsWhatTheMessageLoses(String name) {
+    try (Queue queue = Device.cpu().newQueue();
+        DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
+        DeviceMatrix minus = rows(queue, 3, LAYOUT, 2);
+        DeviceMatrix e = rows(queue, 3, LAYOUT, 3);
+        DeviceMatrix y = x.like();
+        Codec codec = Compressor.parse(name).bind(x, new Codec.Sender(5, 9, 1));
+        Messages messages = codec.messages()) {
+      float[] xs = x.toFloats();
+      float[] ms = minus.toFloats();
+      float[] before = e.toFloats();
+      codec.encode(x, Optional.of(minus), Optional.of(e), messages, 4);
+      codec.decode(messages, y);
+      float[] decoded = y.toFloats();
+      float[] after = e.toFloats();
+      for (int k = 0; k < xs.length; k++) {
+        float v = before[k] + (xs[k] - ms[k]);
+        assertEquals(v - decoded[k], after[k], name + " at " + k);
+      }
+      assertArrayEquals(new int[3], messages.flags().toInts());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void aMessageIsAFunctionOfRowNodeRoundSeedAndChannelAlone(String name) {
+    try (Queue queue = Device.cpu().newQueue();
+        DeviceMatrix x = rows(queue, 4, LAYOUT, 1);
+        DeviceMatrix part = x.rows(2, 3);
+        Codec all = Compressor.parse(name).bind(x, new Codec.Sender(5, 9, 1));
+        Codec one = Compressor.parse(name).bind(part, new Codec.Sender(7, 9, 1));
+        Messages messages = all.messages();
+        Messages single = one.messages()) {
+      all.encode(x, messages, 4);
+      one.encode(part, single, 4);
+      int[] whole = messages.words().toInts();
+      int words = Math.toIntExact(all.words());
+      int[] row = java.util.Arrays.copyOfRange(whole, 2 * words, 3 * words);
+      assertArrayEquals(row, single.words().toInts());
+    }
+  }
+
+  @Test
+  void whatIsDrawnDiffersByNodeRoundSeedAndChannel() {
+    for (String name : List.of("random-k:0.1", "random-k:9:unscaled")) {
+      try (Queue queue = Device.cpu().newQueue();
+          DeviceMatrix x = rows(queue, 1, LAYOUT, 1)) {
+        Set<List<Integer>> seen = new HashSet<>();
+        for (long[] of :
+            new long[][] {{5, 9, 1, 4}, {6, 9, 1, 4}, {5, 8, 1, 4}, {5, 9, 2, 4}, {5, 9, 1, 3}}) {
+          try (Codec codec =
+                  Compressor.parse(name)
+                      .bind(x, new Codec.Sender((int) of[0], of[1], (int) of[2]));
+              Messages messages = codec.messages()) {
+            codec.encode(x, messages, of[3]);
+            seen.add(java.util.Arrays.stream(messages.words().toInts()).boxed().toList());
+          }
+        }
+        assertEquals(5, seen.size(), name);
+      }
+    }
+  }
+
+  @Test
+  void aCommonSubsetIsThatOfAllNodes() {
+    try (Queue queue = Device.cpu().newQueue();
+        DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
+        DeviceMatrix y = x.like();
+        Codec codec = Compressor.parse("random-k:7:common").bind(x, new Codec.Sender(5, 9, 1));
+        Messages messages = codec.messages()) {
+      codec.encode(x, messages, 4);
+      codec.decode(messages, y);
+      float[] decoded = y.toFloats();
+      int d = Math.toIntExact(x.cols());
+      int kept = 0;
+      for (int c = 0; c < d; c++) {
+        boolean first = decoded[c] != 0;
+        kept += first ? 1 : 0;
+        assertEquals(first, decoded[d + c] != 0);
+        assertEquals(first, decoded[2 * d + c] != 0);
+      }
+      assertEquals(7, kept);
+    }
+  }
+
+  @Test
+  void rowsThatDoNotFitAreRefused() {
+    try (Queue queue = Device.cpu().newQueue();
+        DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
+        DeviceMatrix wide = DeviceMatrix.allocate(queue, 3, 300, DType.F32);
+        DeviceMatrix doubles = DeviceMatrix.allocate(queue, 3, 30, DType.F64);
+        Codec codec = Compressor.parse("top-k:3").bind(x, new Codec.Sender(0, 9, 1));
+        Codec other = Compressor.parse("top-k:3").bind(x, new Codec.Sender(0, 9, 1));
+        Messages messages = codec.messages();
+        Messages strange = other.messages()) {
+      assertTrue(
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () -> Compressor.parse("top-k:3").bind(doubles, new Codec.Sender(0, 9, 1)))
+              .getMessage()
+              .contains("F64"));
+      assertTrue(
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () ->
+                      Compressor.parse("top-k:31")
+                          .bind(wide.columns(0, 30), new Codec.Sender(0, 9, 1)))
+              .getMessage()
+              .contains("30 columns"));
+      assertThrows(IllegalArgumentException.class, () -> codec.encode(wide, messages, 0));
+      assertTrue(
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () -> codec.encode(x, Optional.empty(), Optional.of(wide), messages, 0))
+              .getMessage()
+              .contains("start with a new one"));
+      assertThrows(IllegalArgumentException.class, () -> codec.encode(x, strange, 0));
+      assertThrows(IllegalStateException.class, () -> codec.decode(messages, x));
+      assertThrows(IllegalArgumentException.class, () -> codec.encode(x, messages, 1L << 40));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void aRowThatIsNotFiniteRaisesItsFlagAlone(String name) {
+    try (Queue queue = Device.cpu().newQueue();
+        DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
+        Codec codec = Compressor.parse(name).bind(x, new Codec.Sender(5, 9, 1));
+        Messages messages = codec.messages()) {
+      for (double bad : new double[] {Double.NaN, Double.NEGATIVE_INFINITY}) {
+        for (int column : new int[] {0, 110, 240}) {
+          double old = x.get(1, column);
+          x.set(1, column, bad);
+          codec.encode(x, messages, 4);
+          assertArrayEquals(new int[] {0, 1, 0}, flags(messages), name + " at " + column);
+          x.set(1, column, old);
+        }
+      }
+      codec.encode(x, messages, 5);
+      assertArrayEquals(new int[3], flags(messages));
+    }
+  }
+
+  private static int[] flags(Messages messages) {
+    return java.util.Arrays.stream(messages.flags().toInts()).map(f -> f & 1).toArray();
+  }
+}
