@@ -157,6 +157,12 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .gradientGain(0.2, 0.8)
                     .consensusGain(0.2, 0.1)
                     .build()));
+    all.add(
+        new Algorithm(
+            "central extragradient",
+            2,
+            ring,
+            (p, w, x) -> Extragradient.builder(p, w, x).stepSize(0.05).build()));
     IntFunction<MixingSchedule> failing =
         n ->
             FailingSchedule.of(
@@ -176,6 +182,30 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             2,
             failing,
             (p, w, x) -> CentralSgd.builder(p, w, x).localSteps(2).build()));
+    return all;
+  }
+
+  /** Those that send encoded rows, of F32 alone and whatever the message type is. */
+  static List<Algorithm> compressed() {
+    IntFunction<MixingSchedule> ring = n -> MixingSchedule.constant(ring(n));
+    List<Algorithm> all = new ArrayList<>();
+    all.add(
+        new Algorithm(
+            "choco, 2 local steps of heavy ball",
+            2,
+            ring,
+            (p, w, x) ->
+                ChocoSgd.builder(p, w, x)
+                    .rule(new StepRule.HeavyBall(0.05, 0.9))
+                    .localSteps(2)
+                    .consensusStepSize(0.5)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "masha1",
+            1,
+            ring,
+            (p, w, x) -> Masha1.builder(p, w, x).stepSize(0.05).referenceProbability(0.5).build()));
     return all;
   }
 

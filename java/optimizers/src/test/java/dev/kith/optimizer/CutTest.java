@@ -21,6 +21,10 @@ class CutTest {
     return Algorithm.all();
   }
 
+  static List<Algorithm> compressed() {
+    return Algorithm.compressed();
+  }
+
   /** The parameters of all nodes after all rounds, then what the network has sent. */
   private static double[] parameters(
       Algorithm algorithm, int processes, DType dtype, Optional<DType> message) {
@@ -75,6 +79,19 @@ class CutTest {
       if (!algorithm.label().startsWith("central")) {
         assertNotEquals(sum[0], sum[1], "bf16 messages change something");
       }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("compressed")
+  void cutsDoNotChangeABitOfWhatIsEncoded(Algorithm algorithm) {
+    double[] whole = parameters(algorithm, 1, DType.F32, Optional.empty());
+    assertTrue(Arrays.stream(whole).allMatch(Double::isFinite), algorithm + " stays finite");
+    for (int processes : new int[] {2, 3, 5}) {
+      assertArrayEquals(
+          whole,
+          parameters(algorithm, processes, DType.F32, Optional.empty()),
+          algorithm + " over " + processes);
     }
   }
 }

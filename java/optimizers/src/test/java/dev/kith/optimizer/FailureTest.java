@@ -80,9 +80,15 @@ class FailureTest {
     return Arrays.copyOfRange(m.toDoubles(), r * cols, (r + 1) * cols);
   }
 
+  private static List<Algorithm> all() {
+    List<Algorithm> all = new ArrayList<>(Algorithm.all());
+    all.addAll(Algorithm.compressed());
+    return all;
+  }
+
   @Test
   void aBadGradientNamesNodeAndRoundAndTheStateStays() {
-    for (Algorithm algorithm : Algorithm.all()) {
+    for (Algorithm algorithm : all()) {
       boolean tracking = algorithm.label().startsWith("dsgt");
       for (int k = 0; k < algorithm.draws(); k++) {
         badGradient(algorithm, 3L * algorithm.draws() + k + (tracking ? 1 : 0));
@@ -141,10 +147,8 @@ class FailureTest {
                     .rule(StepRule.Adam.withDefaults())
                     .build(),
             (p, w, x) ->
-                PushSum.builder(p, w, x)
-                    .rule(StepRule.Adam.withDefaults())
-                    .localSteps(2)
-                    .build())) {
+                PushSum.builder(p, w, x).rule(StepRule.Adam.withDefaults()).localSteps(2).build(),
+            (p, w, x) -> ChocoSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build())) {
       List<Transport> group = LocalTransport.group(N, 2);
       try (Queue queue = Device.cpu().newQueue();
           Problem problem = Algorithm.problem(N, group.get(0), queue, DType.F32);
@@ -164,7 +168,7 @@ class FailureTest {
 
   @Test
   void everyProcessThatLearnsOfABadGradientNamesTheSameNodeAndTheOthersEnd() {
-    for (Algorithm algorithm : Algorithm.all()) {
+    for (Algorithm algorithm : all()) {
       boolean tracking = algorithm.label().startsWith("dsgt");
       List<Processes.Outcome<Object>> outcomes =
           Processes.outcomes(

@@ -1,0 +1,86 @@
+package dev.kith.optimizer;
+
+import dev.kith.compress.Messages;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.graph.MixingMatrix;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Reduction;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.stream.IntStream;
+
+/**
+ * Algorithms in which all nodes hold the same parameters and learn the mean of what they send, as
+ * with a server. The weights of the graph are not used, and all nodes take part in every round.
+ */
+abstract class CommonModelOptimizer extends LockstepOptimizer {
+  private final CommonModel model;
+
+  CommonModelOptimizer(String name, GradientStepBuilder<?> builder) {
+    super(name, builder.problem, builder.network);
+    if (builder.initial.rows() != 1) {
+      throw new IllegalArgumentException(
+          name
+              + " was given "
+              + builder.initial.rows()
+              + " rows to start from: give the one that all nodes have in common");
+    }
+    this.model = own(new CommonModel(start(builder.initial)));
+  }
+
+  @Override
+  final void requireWeights(MixingMatrix w) {
+    long round = round();
+    IntStream.range(0, network().nodes())
+        .filter(i -> !network().schedule().isAlive(round, i))
+        .findFirst()
+        .ifPresent(
+            i -> {
+              throw new IllegalArgumentException(
+                  name()
+                      + " needs all nodes in every round, and node "
+                      + i
+                      + " does not take part in round "
+                      + round
+                      + ": take a schedule without failing nodes, or central");
+            });
+  }
+
+  final CommonModel model() {
+    return model;
+  }
+
+  /** The mean of the decoded messages of all nodes, all of them from finite rows. */
+  final void average(Messages messages, DeviceMatrix mean) {
+    network().average(messages, mean);
+    requireFinite();
+  }
+
+  /** The mean of the rows of all nodes, all of them finite. */
+  final void average(DeviceMatrix rows, DeviceMatrix mean) {
+    network().average(rows, mean);
+    requireFiniteAverage(rows, mean);
+  }
+
+  /** Forms the next parameters, which are finite. */
+  final DeviceMatrix propose(Expression successor) {
+    DeviceMatrix next = model.propose(successor);
+    if (Reduction.nonFinite(next) != 0) {
+      throw new NonFiniteException(0, round(), "the step that all nodes take, starting with that");
+    }
+    return next;
+  }
+
+  @Override
+  public final DeviceMatrix parameters() {
+    return model.rows();
+  }
+
+  @Override
+  Map<String, DeviceMatrix> state() {
+    Map<String, DeviceMatrix> state = new LinkedHashMap<>();
+    state.put("x", model.rows());
+    state.put("common", model.row());
+    return state;
+  }
+}

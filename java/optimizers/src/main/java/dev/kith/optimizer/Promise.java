@@ -1,0 +1,51 @@
+package dev.kith.optimizer;
+
+import dev.kith.compress.Compressor;
+import dev.kith.compress.Constants;
+
+/** What an algorithm needs of its compressor. */
+final class Promise {
+  private Promise() {}
+
+  /**
+   * Refuses a compressor that is not nearer to x than 0 is, in the mean.
+   *
+   * @param columns d
+   */
+  static void requireContractive(String algorithm, Compressor compressor, long columns) {
+    Constants constants = compressor.constants(columns);
+    if (columns > 0 && !(constants.worstError() < 1)) {
+      throw new IllegalArgumentException(
+          algorithm
+              + " needs a compressor that loses less than the row, and "
+              + compressor.name()
+              + " promises for "
+              + columns
+              + " columns "
+              + (constants.kind() == Constants.Kind.UNBIASED
+                  ? "only an omega of " + constants.value()
+                  : "nothing")
+              + ": take a contractive one, such as top-k");
+    }
+  }
+
+  /**
+   * Refuses a compressor whose mean is not x.
+   *
+   * @param columns d
+   */
+  static void requireUnbiased(String algorithm, Compressor compressor, long columns) {
+    if (compressor.constants(columns).kind() != Constants.Kind.UNBIASED) {
+      throw new IllegalArgumentException(
+          algorithm
+              + " needs an unbiased compressor, and "
+              + compressor.name()
+              + " is not: take one that is, such as random-k");
+    }
+  }
+
+  /** delta of a compressor that is contractive. */
+  static double delta(Compressor compressor, long columns) {
+    return 1 - compressor.constants(columns).worstError();
+  }
+}
