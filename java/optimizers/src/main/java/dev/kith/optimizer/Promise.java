@@ -44,6 +44,19 @@ final class Promise {
     }
   }
 
+  /**
+   * Refuses a compressor that is neither contractive nor, scaled by alpha, as good as one.
+   *
+   * @param columns d
+   */
+  static void requireContractiveOrScaled(
+      String algorithm, Compressor compressor, long columns, double alpha) {
+    Constants constants = compressor.constants(columns);
+    if (constants.kind() != Constants.Kind.UNBIASED || alpha * (1 + constants.value()) > 1) {
+      requireContractive(algorithm, compressor, columns);
+    }
+  }
+
   /** delta of a compressor that is contractive. */
   static double delta(Compressor compressor, long columns) {
     return 1 - compressor.constants(columns).worstError();

@@ -1,5 +1,6 @@
 package dev.kith.optimizer;
 
+import dev.kith.compress.Compressor;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
@@ -196,6 +197,7 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             ring,
             (p, w, x) ->
                 ChocoSgd.builder(p, w, x)
+                    .compressor(Compressor.parse("top-k:2"))
                     .rule(new StepRule.HeavyBall(0.05, 0.9))
                     .localSteps(2)
                     .consensusStepSize(0.5)
@@ -205,7 +207,77 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             "masha1",
             1,
             ring,
-            (p, w, x) -> Masha1.builder(p, w, x).stepSize(0.05).referenceProbability(0.5).build()));
+            (p, w, x) ->
+                Masha1.builder(p, w, x)
+                    .compressor(Compressor.parse("random-k:2"))
+                    .stepSize(0.05)
+                    .referenceProbability(0.5)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "deepsqueeze, one peer",
+            1,
+            MixingSchedule::onePeerExponential,
+            (p, w, x) ->
+                DeepSqueeze.builder(p, w, x)
+                    .compressor(Compressor.parse("top-k:3"))
+                    .stepSize(0.05)
+                    .consensusStepSize(0.5)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dsgt, compressed",
+            1,
+            ring,
+            (p, w, x) ->
+                CompressedGradientTracking.builder(p, w, x)
+                    .compressor(Compressor.parse("random-k:2"))
+                    .stepSize(0.02)
+                    .consensusStepSize(0.5)
+                    .alpha(0.4)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "ef-sgd",
+            1,
+            ring,
+            (p, w, x) ->
+                EfSgd.builder(p, w, x)
+                    .compressor(Compressor.parse("top-k:2"))
+                    .stepSize(0.05)
+                    .momentum(0.5)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "ef21",
+            1,
+            ring,
+            (p, w, x) ->
+                Ef21Sgd.builder(p, w, x)
+                    .compressor(Compressor.parse("random-k:2:unscaled"))
+                    .stepSize(0.05)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "diana",
+            1,
+            ring,
+            (p, w, x) ->
+                DianaSgd.builder(p, w, x)
+                    .compressor(Compressor.parse("random-k:2:common"))
+                    .stepSize(0.05)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "masha2",
+            1,
+            ring,
+            (p, w, x) ->
+                Masha2.builder(p, w, x)
+                    .compressor(Compressor.parse("top-k:2"))
+                    .stepSize(0.05)
+                    .referenceProbability(0.5)
+                    .build()));
     return all;
   }
 

@@ -1,6 +1,7 @@
 package dev.kith.optimizer;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.kith.device.DType;
 import dev.kith.device.Device;
@@ -50,6 +51,10 @@ class CompressedExactTest {
     }
   }
 
+  private double[] central(int rounds) {
+    return run(quadratic(), rounds, (p, w, x) -> CentralSgd.builder(p, w, x).stepSize(0.1).build());
+  }
+
   @Test
   void chocoWithoutLossIsDecentralizedSgd() {
     assertArrayEquals(
@@ -62,6 +67,91 @@ class CompressedExactTest {
   }
 
   @Test
+  void deepSqueezeWithoutLossIsDecentralizedSgd() {
+    assertArrayEquals(
+        run(quadratic(), 40, (p, w, x) -> DecentralizedSgd.builder(p, w, x).stepSize(0.1).build()),
+        run(
+            quadratic(),
+            40,
+            (p, w, x) -> DeepSqueeze.builder(p, w, x).stepSize(0.1).consensusStepSize(1).build()),
+        TOLERANCE);
+  }
+
+  @Test
+  void compressedTrackingWithoutLossIsGradientTracking() {
+    assertArrayEquals(
+        run(
+            quadratic(),
+            40,
+            (p, w, x) ->
+                GradientTracking.builder(p, w, x)
+                    .form(DecentralizedSgd.Form.CTA)
+                    .stepSize(0.05)
+                    .build()),
+        run(
+            quadratic(),
+            40,
+            (p, w, x) ->
+                CompressedGradientTracking.builder(p, w, x)
+                    .stepSize(0.05)
+                    .consensusStepSize(1)
+                    .build()),
+        TOLERANCE);
+  }
+
+  @Test
+  void efSgdWithoutLossIsSgdAndHasNoErrors() {
+    assertArrayEquals(
+        central(40),
+        run(quadratic(), 40, (p, w, x) -> EfSgd.builder(p, w, x).stepSize(0.1).build()),
+        TOLERANCE);
+    try (Problem problem = quadratic();
+        Network network = Network.builder(MixingSchedule.constant(Algorithm.ring(N))).build();
+        DeviceMatrix start = DeviceMatrix.allocate(queue, 1, problem.layout(), DType.F32);
+        EfSgd optimizer = EfSgd.builder(problem, network, start).build()) {
+      optimizer.step();
+      optimizer.step();
+      assertArrayEquals(new double[N * D], optimizer.residual().toDoubles());
+    }
+  }
+
+  @Test
+  void momentumIsThatOfNesterov() {
+    // Constant gradient 1, lambda = 1/2, gamma = 1: velocities 1, 3/2; steps 3/2, 7/4.
+    try (Problem problem = new FixedGradient(new double[] {1});
+        Network network = Network.builder(MixingSchedule.constant(Algorithm.ring(1))).build();
+        DeviceMatrix start = DeviceMatrix.row(queue, 0f);
+        Optimizer optimizer =
+            EfSgd.builder(problem, network, start).stepSize(1).momentum(0.5).build()) {
+      optimizer.step();
+      assertEquals(-1.5, optimizer.parameters().get(0, 0));
+      optimizer.step();
+      assertEquals(-3.25, optimizer.parameters().get(0, 0));
+    }
+  }
+
+  @Test
+  void ef21WithoutLossIsDescentOneRoundLate() {
+    assertArrayEquals(
+        central(39),
+        run(quadratic(), 40, (p, w, x) -> Ef21Sgd.builder(p, w, x).stepSize(0.1).build()),
+        TOLERANCE);
+  }
+
+  @Test
+  void dianaWithoutLossIsDescent() {
+    for (double alpha : new double[] {0, 0.25, 1}) {
+      assertArrayEquals(
+          central(40),
+          run(
+              quadratic(),
+              40,
+              (p, w, x) -> DianaSgd.builder(p, w, x).stepSize(0.1).alpha(alpha).build()),
+          TOLERANCE);
+    }
+  }
+
+  @Test
   void mashaWithoutLossThatAlwaysMovesItsReferenceIsExtragradient() {
     double[] expected =
         run(operator(), 40, (p, w, x) -> Extragradient.builder(p, w, x).stepSize(0.3).build());
@@ -71,6 +161,13 @@ class CompressedExactTest {
             operator(),
             40,
             (p, w, x) -> Masha1.builder(p, w, x).stepSize(0.3).referenceProbability(1).build()),
+        TOLERANCE);
+    assertArrayEquals(
+        expected,
+        run(
+            operator(),
+            40,
+            (p, w, x) -> Masha2.builder(p, w, x).stepSize(0.3).referenceProbability(1).build()),
         TOLERANCE);
   }
 }
