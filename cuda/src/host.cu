@@ -257,6 +257,12 @@ kith_status say_fault(const FaultRecord& fault, kith_call* call) {
     return fail(call, KITH_INVALID, "%s: the label of row %lld in batch %lld is %d; labels are 0 to %lld",
                 fault.operation, position % width, position / width, value, static_cast<long long>(fault.limit - 1));
   }
+  if (fault.kind == FaultKind::kColumn) {
+    const long long width = fault.width > 0 ? static_cast<long long>(fault.width) : 1;
+    return fail(call, KITH_INVALID,
+                "%s: word %lld of row %lld is %d, no column (or count) that fits; columns ascend strictly in [0, %lld)",
+                fault.operation, position % width, position / width, value, static_cast<long long>(fault.limit));
+  }
   return fail(call, KITH_INVALID, "%s: index %d at position %lld names no row; from has %lld rows", fault.operation,
               value, position, static_cast<long long>(fault.limit));
 }

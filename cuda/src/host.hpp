@@ -45,7 +45,7 @@ struct CudaQueue;
 struct Blas;
 
 /* The sentence that belongs to a fault. */
-enum class FaultKind : int32_t { kNone, kIndex, kLabel };
+enum class FaultKind : int32_t { kNone, kIndex, kLabel, kColumn };
 
 /* What a kernel found wrong in its data, in pinned memory: kernels of one call claim it, the next wait reports it. */
 struct FaultRecord {

@@ -29,6 +29,7 @@
 #include <cstring>
 
 #include "convert.hpp"
+#include "cuda_weights.hpp"
 #include "host.hpp"
 #include "launch.hpp"
 #include "mixing_checks.hpp"
@@ -57,27 +58,6 @@ template <class T>
 constexpr int kVector = 16 / static_cast<int>(sizeof(T));
 template <class T>
 using Slot = Pack<T, kVector<T>>;
-
-/* An entry of W; slot: position of its column among the used ones. */
-template <class T>
-struct Weight {
-  T value;
-  int32_t slot;
-};
-
-struct CudaWeights : kith_weights {
-  Allocation* memory;
-  int64_t used_count;
-  int64_t pair_count;
-  bool dense;
-  /* On the device, within the memory. */
-  const int64_t* offsets;
-  const int32_t* output_rows; /* NULL: row r */
-  const int32_t* used;        /* columns with entries, ascending; NULL: all */
-  const int32_t* pairs;       /* two rows each, equal where a row is alone */
-  const void* links[2];       /* Weight<float>, Weight<double>; dense: float, double */
-  int32_t* host_used;         /* NULL: all */
-};
 
 /* How columns are cut into units. */
 struct Units {

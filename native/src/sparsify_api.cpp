@@ -56,6 +56,16 @@ int32_t key_of(uint32_t bits) {
   return magnitude > kInfinityKey ? kNanKey : magnitude;
 }
 
+// The key from which on elements are at or above a threshold: kNanKey for NaN.
+int32_t threshold_key(double threshold) {
+  if (threshold != threshold) return kNanKey;
+  if (!(threshold > 0)) return 0;
+  // The least f32 that is not below it.
+  const float rounded = static_cast<float>(threshold);
+  const int32_t key = static_cast<int32_t>(bits_of(rounded));
+  return static_cast<double>(rounded) < threshold ? key + 1 : key;
+}
+
 // A value as a message holds it.
 int32_t word_of(float value) {
   return static_cast<int32_t>(value != value ? static_cast<uint32_t>(kNanKey) : bits_of(value));

@@ -32,17 +32,6 @@ bool check_select_above(Arguments& entry, const kith_matrix* x, const kith_matri
                         const kith_matrix* thresholds, int64_t capacity, const kith_matrix* messages,
                         const kith_matrix* flags, SelectOperands* operands);
 
-/* The key from which on elements are at or above a threshold: kNanKey for NaN. */
-inline int32_t threshold_key(double threshold) {
-  if (threshold != threshold) return kNanKey;
-  if (!(threshold > 0)) return 0;
-  /* The least f32 that is not below it. */
-  const float rounded = static_cast<float>(threshold);
-  int32_t key;
-  __builtin_memcpy(&key, &rounded, sizeof(key));
-  return static_cast<double>(rounded) < threshold ? key + 1 : key;
-}
-
 struct AccumulateOperands {
   Matrix y;
   Matrix messages;

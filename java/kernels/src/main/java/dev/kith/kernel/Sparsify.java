@@ -483,7 +483,7 @@ public final class Sparsify {
     }
 
     private void apart(String what, Window written, String other, Window with) {
-      if (with != null && with != written) {
+      if (with != null && !other.equals(what)) {
         Arguments.disjoint(name, what, written, other, with);
       }
     }

@@ -405,6 +405,59 @@ class BadInputTest {
   }
 
   @Test
+  void sparseMessagesThatDoNotFit() {
+    Optional<DeviceMatrix> none = Optional.empty();
+    DeviceMatrix x = f32(2, 5);
+    DeviceMatrix sent = m(DType.I32, 2, 11);
+    refused("F32", () -> Sparsify.top(x, none, none, 2, 0, f32(2, 11), none));
+    refused("3 x 11", () -> Sparsify.top(x, none, none, 2, 0, m(DType.I32, 3, 11), none));
+    refused("block", () -> Sparsify.top(x, none, none, 2, -3, sent, none));
+    refused("2 x 4", () -> Sparsify.top(x, Optional.of(f32(2, 4)), none, 2, 0, sent, none));
+    refused("F64", () -> Sparsify.top(x, none, Optional.of(f64(2, 5)), 2, 0, sent, none));
+    refused(
+        "overlap",
+        () -> Sparsify.top(x, none, none, 1, 0, sent, Optional.of(sent.row(1).columns(0, 2))));
+    refused("F32", () -> Sparsify.at(x, none, none, f32(2, 3), 1, sent, none));
+    refused("overlap", () -> Sparsify.at(x, none, none, sent, 1, sent, none));
+    refused("1 x 3", () -> Sparsify.above(x, none, none, f64(1, 3), 2, sent, none));
+    refused("-1", () -> Sparsify.above(x, none, none, f64(1, 2), -1, sent, none));
+    DeviceMatrix y = f32(3, 5);
+    Optional<MixingWeights> identity = Optional.empty();
+    refused(
+        "3 x 5", () -> Sparsify.accumulate(identity, Sparsify.Form.TOP, 2, sent, none, true, y));
+    refused(
+        "halo",
+        () ->
+            Sparsify.accumulate(
+                identity, Sparsify.Form.TOP, 2, sent, Optional.of(sent), true, f32(2, 5)));
+    try (MixingWeights w = ring()) {
+      Optional<MixingWeights> three = Optional.of(w);
+      Optional<DeviceMatrix> halo = Optional.of(m(DType.I32, 1, 11));
+      DeviceMatrix lists = m(DType.I32, 2, 2);
+      refused(
+          "2 messages",
+          () -> Sparsify.accumulate(three, Sparsify.Form.TOP, 2, sent, none, true, y));
+      refused("haloIndices", () -> Sparsify.accumulateAt(three, lists, none, sent, halo, true, y));
+      refused(
+          "3 x 2",
+          () ->
+              Sparsify.accumulateAt(
+                  three, lists, Optional.of(m(DType.I32, 3, 2)), sent, halo, true, y));
+      refused(
+          "writes 3 rows",
+          () -> Sparsify.accumulate(three, Sparsify.Form.TOP, 2, sent, halo, true, f32(2, 5)));
+    }
+    int[] tooFar = {0, 5};
+    refused(
+        "5",
+        () -> {
+          DeviceMatrix columns = DeviceMatrix.rowOf(session.queue(), tooFar);
+          Sparsify.at(x, none, none, columns, 1, sent, none);
+          session.queue().sync();
+        });
+  }
+
+  @Test
   void twinsThatDoNotFit() {
     refused("nothing", () -> Twin.run(List.of(), List.of(), false, Optional.empty()));
     refused("sink", () -> Twin.run(List.of(f32(3, 5)), List.of(), false, Optional.empty()));

@@ -196,6 +196,7 @@ class NativeChecksTest {
               ValueLayout.ADDRESS, Abi.offset(Abi.STEP, "row_scale"), present(m.get(4), m.get(0)));
           return abi.applyStep(q, step, m.get(0), m.get(1), m.get(2), m.get(3), call);
         });
+    sparseMatricesThatLie();
     refusesLies(
         "twin",
         List.of(a, b),
@@ -206,6 +207,138 @@ class NativeChecksTest {
           target.set(ValueLayout.ADDRESS, 0, m.get(1));
           return abi.twin(q, source, 1, target, 1, 0, NULL, call);
         });
+  }
+
+  private void sparseMatricesThatLie() {
+    DeviceMatrix x = m(DType.F32, 3, 5);
+    DeviceMatrix minus = m(DType.F32, 3, 5);
+    DeviceMatrix residual = m(DType.F32, 3, 5);
+    DeviceMatrix sent = m(DType.I32, 3, 7);
+    DeviceMatrix flags = session.matrix(DType.I32, new double[1][3], 3);
+    DeviceMatrix columns = session.matrix(DType.I32, new double[][] {{0, 3}}, 2);
+    refusesLies(
+        "top",
+        List.of(x, sent, minus, residual, flags),
+        (n, abi, q, m, call) ->
+            abi.selectTop(
+                q,
+                m.get(0),
+                present(m.get(2), m.get(1)),
+                present(m.get(3), m.get(1)),
+                2,
+                0,
+                m.get(1),
+                present(m.get(4), m.get(0)),
+                call));
+    refusesLies(
+        "at",
+        List.of(x, sent, columns, minus, residual),
+        (n, abi, q, m, call) ->
+            abi.selectAt(
+                q,
+                m.get(0),
+                present(m.get(3), m.get(1)),
+                present(m.get(4), m.get(1)),
+                m.get(2),
+                1,
+                m.get(1),
+                NULL,
+                call));
+    refusesLies(
+        "above",
+        List.of(x, sent, m(DType.F64, 1, 3)),
+        (n, abi, q, m, call) ->
+            abi.selectAbove(q, m.get(0), NULL, NULL, m.get(2), 3, m.get(1), NULL, call));
+    refusesLies(
+        "sparse accumulate",
+        List.of(x, sent, columns),
+        (n, abi, q, m, call) ->
+            abi.sparseAccumulate(
+                q, NULL, Abi.SPARSE_AT, 2, m.get(2), NULL, m.get(1), NULL, 1, m.get(0), call));
+  }
+
+  @Test
+  void selectionsThatLeadOutside() {
+    DeviceMatrix x = m(DType.F32, 3, 5);
+    DeviceMatrix sent = m(DType.I32, 3, 11);
+    DeviceMatrix limits = m(DType.F64, 1, 3);
+    long[][] choices = {
+      {-1, 0}, {6, 0}, {Long.MAX_VALUE, 0}, {2, -1}, {3, 2}, {Long.MIN_VALUE, 5}, {6, 5}
+    };
+    for (long[] c : choices) {
+      invalid(
+          Long.toString(c[1] < 0 ? c[1] : c[0]),
+          (n, abi, q, call) ->
+              abi.selectTop(q, n.matrix(x), NULL, NULL, c[0], c[1], n.matrix(sent), NULL, call));
+    }
+    for (long capacity : new long[] {-1, 6, Long.MAX_VALUE}) {
+      invalid(
+          Long.toString(capacity),
+          (n, abi, q, call) ->
+              abi.selectAbove(
+                  q,
+                  n.matrix(x),
+                  NULL,
+                  NULL,
+                  n.matrix(limits),
+                  capacity,
+                  n.matrix(sent),
+                  NULL,
+                  call));
+    }
+    // A message, and the space that a longer one takes.
+    DeviceMatrix tight = m(DType.I32, 3, 5);
+    invalid(
+        "6 words",
+        (n, abi, q, call) ->
+            abi.selectTop(q, n.matrix(x), NULL, NULL, 3, 0, n.matrix(tight), NULL, call));
+    invalid(
+        "same memory",
+        (n, abi, q, call) ->
+            abi.selectTop(
+                q, n.matrix(x), n.matrix(x), n.matrix(x), 1, 0, n.matrix(tight), NULL, call));
+    for (int form : new int[] {-1, 3}) {
+      invalid(
+          "form is " + form,
+          (n, abi, q, call) ->
+              abi.sparseAccumulate(
+                  q, NULL, form, 2, NULL, NULL, n.matrix(sent), NULL, 1, n.matrix(x), call));
+      invalidCheck("form is " + form, new int[2], form, 2, 5, 1);
+    }
+    for (long entries : new long[] {-1, 6, Long.MAX_VALUE}) {
+      invalid(
+          Long.toString(entries),
+          (n, abi, q, call) ->
+              abi.sparseAccumulate(
+                  q, NULL, 0, entries, NULL, NULL, n.matrix(sent), NULL, 1, n.matrix(x), call));
+      invalidCheck(Long.toString(entries), new int[2], 0, 2, 5, entries);
+    }
+    invalid(
+        "add is 2",
+        (n, abi, q, call) ->
+            abi.sparseAccumulate(
+                q, NULL, 0, 2, NULL, NULL, n.matrix(sent), NULL, 2, n.matrix(x), call));
+    for (long words : new long[] {-1, 0, 1, 3, 1L << 62, Long.MAX_VALUE}) {
+      invalidCheck(Long.toString(words), new int[2], 0, words, 5, 1);
+    }
+    for (long cols : new long[] {-1, 0, 1L << 31, Long.MAX_VALUE}) {
+      invalidCheck(Long.toString(cols), new int[2], 0, 2, cols, 1);
+    }
+    assertEquals(
+        Abi.INVALID,
+        NativeCalls.status(session, (n, abi, q, call) -> abi.sparseCheck(0, NULL, 2, 5, 1, call)));
+    assertEquals(
+        Abi.INVALID,
+        NativeCalls.status(
+            session,
+            (n, abi, q, call) -> abi.sparseCheck(0, n.host(16).asSlice(2), 2, 5, 1, NULL)));
+  }
+
+  private void invalidCheck(
+      String part, int[] words, int form, long count, long cols, long entries) {
+    invalid(
+        part,
+        (n, abi, q, call) -> abi.sparseCheck(form, n.ints(words), count, cols, entries, call));
   }
 
   /** Where NULL is allowed, something else that is wrong: a matrix of another shape. */

@@ -36,7 +36,7 @@ class OperationsTest {
       convert from F16 to             wwwwu
       convert from I32 to             uuuuw
       gather from and to              wwwww
-      combine y                       wwuuu
+      combine y                       wwwwu
       combine F32 y, inner            w-ww-
       combine F64 y, inner            wwww-
       combine F32 y, outer            w-ww-
@@ -72,6 +72,19 @@ class OperationsTest {
       bias h                          wwuuu
       bias backward d                 wwuuu
       softmax logits                  wwuuu
+      top x                           wuuuu
+      top F32 x, minus                w----
+      top F32 x, residual             w----
+      top F32 x, messages             ----w
+      top F32 x, flags                ----w
+      at x                            wuuuu
+      at F32 x, indices               ----w
+      above x                         wuuuu
+      above F32 x, thresholds         -w---
+      sparse accumulate y             wuuuu
+      sparse accumulate messages      ----w
+      sparse accumulate halo          ----w
+      sparse accumulate indices       ----w
       twin source and target          wwwwu
       """;
 
@@ -85,6 +98,7 @@ class OperationsTest {
       reductions(session);
       steps(session);
       products(session);
+      sparse(session);
     }
     assertEquals(TABLE.lines().sorted().toList(), measured.stream().sorted().toList());
   }
@@ -445,5 +459,132 @@ class OperationsTest {
                       n.matrix(correct.matrix()),
                       c));
         });
+  }
+
+  private void sparse(Rig.Session session) {
+    DType f = DType.F32;
+    DType i = DType.I32;
+    line("top x", t -> top(session, t, f, f, i, i));
+    line("top F32 x, minus", t -> top(session, f, t, f, i, i));
+    line("top F32 x, residual", t -> top(session, f, f, t, i, i));
+    line("top F32 x, messages", t -> top(session, f, f, f, t, i));
+    line("top F32 x, flags", t -> top(session, f, f, f, i, t));
+    line("at x", t -> at(session, t, i));
+    line("at F32 x, indices", t -> at(session, f, t));
+    line("above x", t -> above(session, t, DType.F64));
+    line("above F32 x, thresholds", t -> above(session, f, t));
+    line("sparse accumulate y", t -> sparseSum(session, t, i, i, i));
+    line("sparse accumulate messages", t -> sparseSum(session, f, t, i, i));
+    line("sparse accumulate halo", t -> sparseSum(session, f, i, t, i));
+    line("sparse accumulate indices", t -> sparseSum(session, f, i, i, t));
+  }
+
+  /** All elements are sent, so that nothing stays in the residual. */
+  private static String top(
+      Rig.Session session, DType x, DType minus, DType residual, DType messages, DType flags) {
+    DeviceMatrix own = matrix(session, x, 2, 3, 5);
+    DeviceMatrix less = matrix(session, minus, 1, 3, 5);
+    Operand rest = operand(session, residual, 1, 3, 5);
+    DeviceMatrix sent = matrix(session, messages, 0, 3, 10);
+    DeviceMatrix bad = matrix(session, flags, 0, 1, 3);
+    return letter(
+        session,
+        0,
+        rest,
+        (n, abi, q, c) ->
+            abi.selectTop(
+                q,
+                n.matrix(own),
+                n.matrix(less),
+                n.matrix(rest.matrix()),
+                5,
+                0,
+                n.matrix(sent),
+                n.matrix(bad),
+                c));
+  }
+
+  private static double[][] columns() {
+    return new double[][] {{0, 1, 2, 3, 4}};
+  }
+
+  private static String at(Rig.Session session, DType x, DType indices) {
+    DeviceMatrix own = matrix(session, x, 2, 3, 5);
+    Operand rest = operand(session, DType.F32, 1, 3, 5);
+    DeviceMatrix sent = matrix(session, DType.I32, 0, 3, 5);
+    DeviceMatrix columns = session.matrix(indices, columns(), 5);
+    return letter(
+        session,
+        0,
+        rest,
+        (n, abi, q, c) ->
+            abi.selectAt(
+                q,
+                n.matrix(own),
+                MemorySegment.NULL,
+                n.matrix(rest.matrix()),
+                n.matrix(columns),
+                1,
+                n.matrix(sent),
+                MemorySegment.NULL,
+                c));
+  }
+
+  private static String above(Rig.Session session, DType x, DType thresholds) {
+    DeviceMatrix own = matrix(session, x, 2, 3, 5);
+    Operand rest = operand(session, DType.F32, 1, 3, 5);
+    DeviceMatrix sent = matrix(session, DType.I32, 0, 3, 11);
+    DeviceMatrix limits = matrix(session, thresholds, 3, 1, 3);
+    return letter(
+        session,
+        0,
+        rest,
+        (n, abi, q, c) ->
+            abi.selectAbove(
+                q,
+                n.matrix(own),
+                MemorySegment.NULL,
+                n.matrix(rest.matrix()),
+                n.matrix(limits),
+                5,
+                n.matrix(sent),
+                MemorySegment.NULL,
+                c));
+  }
+
+  /** Messages of ones, one of them from elsewhere. */
+  private static String sparseSum(
+      Rig.Session session, DType y, DType messages, DType halo, DType indices) {
+    int one = Float.floatToRawIntBits(1);
+    Operand out = operand(session, y, 5, 2, 5);
+    DeviceMatrix own = matrix(session, messages, messages == DType.I32 ? one : 1, 2, 5);
+    DeviceMatrix far = matrix(session, halo, halo == DType.I32 ? one : 1, 1, 5);
+    DeviceMatrix columns = session.matrix(indices, columns(), 5);
+    try (MixingWeights w =
+        MixingWeights.sparse(
+            session.queue(),
+            2,
+            3,
+            new long[] {0, 2, 3},
+            new int[] {0, 2, 1},
+            new double[] {2, 1, 3})) {
+      return letter(
+          session,
+          8,
+          out,
+          (n, abi, q, c) ->
+              abi.sparseAccumulate(
+                  q,
+                  w.behind().handle(),
+                  Abi.SPARSE_AT,
+                  5,
+                  n.matrix(columns),
+                  MemorySegment.NULL,
+                  n.matrix(own),
+                  n.matrix(far),
+                  1,
+                  n.matrix(out.matrix()),
+                  c));
+    }
   }
 }

@@ -206,6 +206,54 @@ class RefusalTest {
   }
 
   @Test
+  void sparseMessagesThatDoNotFit() {
+    Optional<DeviceMatrix> none = Optional.empty();
+    DeviceMatrix sent = matrix(2, 4, DType.I32);
+    refused(() -> Sparsify.top(x, none, none, 4, 0, sent, none), "top: k is 4", "3 columns");
+    refused(() -> Sparsify.top(x, none, none, -1, 0, sent, none), "top: k is -1");
+    refused(() -> Sparsify.top(x, none, none, 3, 2, sent, none), "top: k is 3", "2 columns");
+    refused(
+        () -> Sparsify.top(x, none, none, 3, 0, sent, none),
+        "top: messages is 2 x 4 I32 and must be 2 x at least 6 I32");
+    refused(
+        () -> Sparsify.top(x, Optional.of(row), none, 1, 0, sent, none),
+        "top: minus is 1 x 2 F64 and must be 2 x 3 F32");
+    refused(
+        () -> Sparsify.top(x, none, Optional.of(x), 1, 0, sent, none), "top: residual", "overlap");
+    refused(
+        () -> Sparsify.top(x, none, none, 1, 0, sent, Optional.of(matrix(1, 3, DType.I32))),
+        "top: flags is 1 x 3 I32 and must be 1 x 2 I32");
+    refused(() -> Sparsify.above(x, none, none, row, 4, sent, none), "above: the capacity is 4");
+    refused(() -> Sparsify.above(x, none, none, row, 2, sent, none), "must be 2 x at least 5 I32");
+    refused(
+        () -> Sparsify.at(x, none, none, matrix(3, 1, DType.I32), 1, sent, none),
+        "at: indices is 3 x 1 I32 and there are 2 rows of x");
+    refused(
+        () -> Sparsify.accumulate(Optional.empty(), Sparsify.Form.AT, 1, sent, none, true, y),
+        "accumulateAt");
+    refused(
+        () -> Sparsify.accumulate(Optional.empty(), Sparsify.Form.TOP, 3, sent, none, true, y),
+        "accumulate: messages is 2 x 4 I32 and must have rows of at least 6 I32");
+    refused(
+        () -> Sparsify.accumulate(Optional.empty(), Sparsify.Form.TOP, 4, sent, none, true, y),
+        "messages of 4 entries do not fit y, which is 2 x 3 F32");
+    refused(
+        () ->
+            Sparsify.accumulate(
+                Optional.of(half), Sparsify.Form.TOP, 1, sent, Optional.of(sent), true, y),
+        "the mixing matrix has 2 columns and there are 4 messages");
+    assertThrows(
+        UnsupportedOperationException.class,
+        () -> Sparsify.accumulate(Optional.of(half), Sparsify.Form.TOP, 1, sent, none, true, y));
+    assertThrows(
+        UnsupportedOperationException.class,
+        () -> Sparsify.top(row, none, none, 1, 0, matrix(1, 2, DType.I32), none));
+    assertThrows(
+        UnsupportedOperationException.class,
+        () -> Sparsify.accumulate(Optional.empty(), Sparsify.Form.TOP, 1, sent, none, true, row));
+  }
+
+  @Test
   void batchesThatLeaveTheirBase() {
     refused(() -> Batch.of(x, 0, 2, 2, 1, 0), "rows at least cols apart");
     refused(() -> Batch.of(x, 5, 1, 2, 2, 0), "leaves its base 2 x 3 F32");

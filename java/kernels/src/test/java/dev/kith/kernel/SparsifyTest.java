@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
@@ -20,7 +19,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.IntToDoubleFunction;
 import java.util.function.Supplier;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -37,11 +35,6 @@ class SparsifyTest {
   private static final List<Contract.Case> AT = atCases();
   private static final List<Contract.Case> ABOVE = aboveCases();
   private static final List<Contract.Case> SUMS = sumCases();
-
-  @BeforeEach
-  void onlyWhereItIs() {
-    assumeTrue(Rig.onCpu(), "the CUDA library says that it has no sparse messages");
-  }
 
   @ParameterizedTest
   @MethodSource("dev.kith.kernel.Contract#rigs")
