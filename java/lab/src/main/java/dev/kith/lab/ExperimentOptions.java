@@ -21,7 +21,7 @@ final class ExperimentOptions {
       paramLabel = "NAME",
       defaultValue = "dsgd",
       description =
-          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge or central. Default: ${DEFAULT-VALUE}.")
+          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21 or diana. Default: ${DEFAULT-VALUE}.")
   private String algorithm;
 
   @Option(
@@ -170,8 +170,17 @@ final class ExperimentOptions {
       names = "--compressor",
       paramLabel = "NAME",
       defaultValue = "none",
-      description = "This version has ${DEFAULT-VALUE}.")
+      description =
+          "What choco, deepsqueeze, c-gt, ef-sgd, ef21 and diana encode messages by: top-k:0.01, random-k:0.01, random-k:0.01:unscaled and more; an unknown name lists all. Default: ${DEFAULT-VALUE}.")
   private String compressor;
+
+  @Option(
+      names = "--consensus-step-size",
+      paramLabel = "X",
+      defaultValue = "",
+      description =
+          "How far choco, deepsqueeze and c-gt go towards the neighbours. Default: that of the theorem for choco, which is small, else 0.1.")
+  private String consensusStepSize;
 
   @Option(
       names = "--noise",
@@ -268,6 +277,7 @@ final class ExperimentOptions {
     flags.put("--drop-nodes", dropNodes);
     flags.put("--drop-links", dropLinks);
     flags.put("--compressor", compressor);
+    flags.put("--consensus-step-size", consensusStepSize);
     flags.put("--noise", noise);
     flags.put("--device", device.name());
     flags.put("--transport", transport);

@@ -51,6 +51,12 @@ class ResumeTest {
         "--algorithm push-sum --topology exponential --message-type bf16",
         "--algorithm single-merge --topology sparse-gossip",
         "--algorithm central --rule nesterov",
+        "--algorithm choco --compressor top-k:0.05 --consensus-step-size 0.1 --rule adam",
+        "--algorithm deepsqueeze --compressor top-k:0.5",
+        "--algorithm c-gt --compressor random-k:0.5:unscaled --step-size 0.05",
+        "--algorithm ef-sgd --compressor top-k:0.05",
+        "--algorithm ef21 --compressor top-k:0.05 --step-size 0.05",
+        "--algorithm diana --compressor random-k:0.5 --step-size 0.05",
         "--algorithm dsgd --drop-nodes random:0.34@5 --drop-links 0.2"
       })
   void aStoppedRunEndsWithTheBitsOfAnUninterruptedOne(String flags) throws IOException {

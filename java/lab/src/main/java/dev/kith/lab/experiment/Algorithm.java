@@ -1,5 +1,6 @@
 package dev.kith.lab.experiment;
 
+import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
@@ -8,8 +9,15 @@ import dev.kith.kernel.StepRule;
 import dev.kith.network.Network;
 import dev.kith.optimizer.CentralSgd;
 import dev.kith.optimizer.ChebyshevSgd;
+import dev.kith.optimizer.ChocoSgd;
+import dev.kith.optimizer.CompressedBuilder;
+import dev.kith.optimizer.CompressedGradientTracking;
 import dev.kith.optimizer.DSquared;
 import dev.kith.optimizer.DecentralizedSgd;
+import dev.kith.optimizer.DeepSqueeze;
+import dev.kith.optimizer.DianaSgd;
+import dev.kith.optimizer.Ef21Sgd;
+import dev.kith.optimizer.EfSgd;
 import dev.kith.optimizer.Extra;
 import dev.kith.optimizer.GradientStepBuilder;
 import dev.kith.optimizer.GradientTracking;
@@ -18,8 +26,12 @@ import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PushSum;
 import dev.kith.optimizer.SingleMerge;
 import dev.kith.problem.Problem;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 
 /** The algorithms of the command line. */
@@ -32,14 +44,28 @@ enum Algorithm {
   CHEBYSHEV("chebyshev", false),
   PUSH_SUM("push-sum", false),
   SINGLE_MERGE("single-merge", false),
-  CENTRAL("central", false);
+  CENTRAL("central", false),
+  CHOCO("choco", false, true),
+  DEEP_SQUEEZE("deepsqueeze", false, true),
+  C_GT("c-gt", true, true),
+  EF_SGD("ef-sgd", true, true),
+  EF21("ef21", true, true),
+  DIANA("diana", true, true);
+
+  private static final List<Algorithm> GOSSIP_OF_MESSAGES = List.of(CHOCO, DEEP_SQUEEZE, C_GT);
 
   private final String shortName;
   private final boolean gradientStepOnly;
+  private final boolean compresses;
 
   Algorithm(String shortName, boolean gradientStepOnly) {
+    this(shortName, gradientStepOnly, false);
+  }
+
+  Algorithm(String shortName, boolean gradientStepOnly, boolean compresses) {
     this.shortName = shortName;
     this.gradientStepOnly = gradientStepOnly;
+    this.compresses = compresses;
   }
 
   static Map<String, Algorithm> known() {
@@ -69,6 +95,32 @@ enum Algorithm {
           "--gossip-rounds belongs to --algorithm chebyshev; %s mixes once a round"
               .formatted(shortName));
     }
+    if (!compresses && settings.compressor().isPresent()) {
+      throw new UsageException(
+          "--algorithm %s sends whole rows: leave out --compressor, or take one of %s"
+              .formatted(shortName, names(Algorithm::compresses)));
+    }
+    if (compresses && settings.messageType() != DType.F32) {
+      throw new UsageException(
+          "--algorithm %s sends encoded rows: leave out --message-type and take --compressor bf16 or another"
+              .formatted(shortName));
+    }
+    if (!GOSSIP_OF_MESSAGES.contains(this) && settings.consensusStepSize().isPresent()) {
+      throw new UsageException(
+          "--consensus-step-size belongs to %s: leave it out"
+              .formatted(names(GOSSIP_OF_MESSAGES::contains)));
+    }
+  }
+
+  private boolean compresses() {
+    return compresses;
+  }
+
+  private static String names(Predicate<Algorithm> chosen) {
+    return Arrays.stream(values())
+        .filter(chosen)
+        .map(Algorithm::shortName)
+        .collect(Collectors.joining(", "));
   }
 
   /** What of the weights has to survive where a link that goes one way fails. */
@@ -109,7 +161,35 @@ enum Algorithm {
               .mergeAfter(settings.rounds())
               .build();
       case CENTRAL -> local(CentralSgd.builder(problem, network, initial), settings).build();
+      case CHOCO -> {
+        ChocoSgd.Builder builder =
+            local(ChocoSgd.builder(problem, network, initial), settings).seed(settings.seed());
+        settings.compressor().ifPresent(builder::compressor);
+        settings.consensusStepSize().ifPresent(builder::consensusStepSize);
+        yield builder.build();
+      }
+      case DEEP_SQUEEZE -> {
+        DeepSqueeze.Builder builder =
+            local(DeepSqueeze.builder(problem, network, initial), settings).seed(settings.seed());
+        settings.compressor().ifPresent(builder::compressor);
+        settings.consensusStepSize().ifPresent(builder::consensusStepSize);
+        yield builder.build();
+      }
+      case C_GT -> {
+        CompressedGradientTracking.Builder builder =
+            compressed(CompressedGradientTracking.builder(problem, network, initial), settings);
+        settings.consensusStepSize().ifPresent(builder::consensusStepSize);
+        yield builder.build();
+      }
+      case EF_SGD -> compressed(EfSgd.builder(problem, network, initial), settings).build();
+      case EF21 -> compressed(Ef21Sgd.builder(problem, network, initial), settings).build();
+      case DIANA -> compressed(DianaSgd.builder(problem, network, initial), settings).build();
     };
+  }
+
+  private static <B extends CompressedBuilder<B>> B compressed(B builder, Settings settings) {
+    B compressed = step(builder, settings).seed(settings.seed());
+    return settings.compressor().map(compressed::compressor).orElse(compressed);
   }
 
   private static <B extends GradientStepBuilder<B>> B step(B builder, Settings settings) {

@@ -1,5 +1,6 @@
 package dev.kith.lab.experiment;
 
+import dev.kith.compress.Compressor;
 import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.graph.MixingSchedule;
@@ -41,6 +42,8 @@ public final class Settings {
   private final int localSteps;
   private final OptionalInt gossipRounds;
   private final DType messageType;
+  private final Optional<Compressor> compressor;
+  private final OptionalDouble consensusStepSize;
   private final Scaling scaling;
   private final long evaluateEvery;
   private final OptionalInt threads;
@@ -50,7 +53,6 @@ public final class Settings {
   private Settings(Map<String, String> given) {
     this.given = new LinkedHashMap<>(given);
     Flags flags = new Flags(given);
-    flags.only("--compressor", "none");
     flags.only("--noise", "none");
     flags.only("--transport", "local");
     device = device(flags);
@@ -77,6 +79,14 @@ public final class Settings {
         flags.choice(
             "--message-type",
             new TreeMap<>(Map.of("f32", DType.F32, "bf16", DType.BF16, "f16", DType.F16)));
+    compressor =
+        flags.text("--compressor").equals("none")
+            ? Optional.empty()
+            : Optional.of(flags.read("--compressor", Compressor::parse));
+    consensusStepSize =
+        flags.optional("--consensus-step-size").isPresent()
+            ? OptionalDouble.of(flags.number("--consensus-step-size", 0, true))
+            : OptionalDouble.empty();
     Map<String, Scaling> scalings = new LinkedHashMap<>();
     for (Scaling known : Scaling.values()) {
       scalings.put(known.shortName(), known);
@@ -226,6 +236,15 @@ public final class Settings {
 
   int localSteps() {
     return localSteps;
+  }
+
+  /** What encodes the messages, if anything. */
+  Optional<Compressor> compressor() {
+    return compressor;
+  }
+
+  OptionalDouble consensusStepSize() {
+    return consensusStepSize;
   }
 
   OptionalInt gossipRounds() {
