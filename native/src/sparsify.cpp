@@ -190,11 +190,15 @@ int64_t list(const SelectSpan& span, int32_t least, int32_t column, int64_t capa
       if (count < capacity) {
         columns[count] = column + static_cast<int32_t>(i + l);
         values[count] = bits;
+        if constexpr (kResidual) terms.residual[i + l] = v[l] - v[l];
       }
       count++;
     }
   }
   if (largest >= static_cast<uint32_t>(kInfinityKey)) *bad = 1;
+  if (kResidual && count > capacity) {
+    for (int64_t i = 0; i < capacity; i++) terms.residual[columns[i] - column] = bit_cast<float>(values[i]);
+  }
   return count;
 }
 

@@ -27,7 +27,8 @@ struct SparsifyKernels {
   /* The k-th largest of n keys, 1 <= k <= n; *above: how many are larger. */
   int32_t (*kth)(const int32_t* keys, int64_t n, int64_t k, int64_t* above);
   /* Forms v, stores it in the residual, and lists the elements with a key of at least `least` <= infinity's, counted from
-     `column` on: the first `capacity` of them. Returns how many there are; *bad becomes 1 when v is not finite. */
+     `column` on: the first `capacity` of them. Returns how many there are; *bad becomes 1 when v is not finite. Where
+     all are listed the residual keeps v - v of them: most are sent, and their lines are at hand. */
   int64_t (*list)(const SelectSpan& span, int32_t least, int32_t column, int64_t capacity, int32_t* columns,
                   uint32_t* values, int32_t* bad);
   /* Lists the columns, counted from `column` on, of the keys above `border` and of the first `ties` that equal it, at most

@@ -117,6 +117,10 @@ struct Source {
   void flag(int64_t row, int32_t bits) const {
     if (bits != 0 && flags != nullptr) __atomic_fetch_or(flags + row, bits, __ATOMIC_RELAXED);
   }
+  // What was listed and is not sent comes back.
+  void keep(int64_t row, int64_t column, float v) const {
+    if (residual.data != nullptr) *at(residual, row, column) = v;
+  }
   // What is sent whole leaves the residual.
   void leave(int64_t row, int64_t column, float v) const {
     if (residual.data != nullptr) *at(residual, row, column) = v - v;
@@ -299,7 +303,13 @@ void total_body(void* pointer, int64_t s, int32_t) {
   int64_t total = 0;
   for (int64_t c = 0; c < chunks; c++) total += chunk[c].listed;
   if (total >= task.segments[s].need) return;
-  for (int64_t c = 0; c < chunks; c++) chunk[c].listed = task.capacity + 1;
+  for (int64_t c = 0; c < chunks; c++) {
+    const int64_t at = (s * task.chunks + c) * task.capacity;
+    for (int64_t i = 0; i < chunk[c].listed && chunk[c].listed <= task.capacity; i++) {
+      task.source->keep(task.row(s), task.columns[at + i], bits_as<float>(task.values[at + i]));
+    }
+    chunk[c].listed = task.capacity + 1;
+  }
 }
 
 // Calls body(key) for the elements of a chunk that may be chosen, in the order of their columns.
@@ -405,11 +415,11 @@ void emit_body(void* pointer, int64_t unit, int32_t worker) {
     const int64_t row = task.row(s);
     const int64_t n = task.chunk_cols(s, c);
     const int64_t limit = smaller(chunk.above + chunk.ties, task.wanted(s) - chunk.place);
-    if (limit <= 0) return;
     const int32_t border = task.segments[s].border;
     int32_t* const columns = task.message(s) + chunk.place;
     int32_t* const values = columns + task.entries;
     if (chunk.listed > task.capacity) {
+      if (limit <= 0) return;
       const int64_t column = task.first(s) + c * kSelectChunk;
       int32_t* const keys = task.keys + worker * kMostSamples;
       sparsify().form(source.formed(row, column, n), keys);
@@ -420,13 +430,15 @@ void emit_body(void* pointer, int64_t unit, int32_t worker) {
     const int32_t* const listed = task.columns + u * task.capacity;
     const uint32_t* const bits = task.values + u * task.capacity;
     int64_t ties = chunk.ties, at = 0;
-    for (int64_t i = 0; at < limit; i++) {
+    for (int64_t i = 0; i < chunk.listed; i++) {
       const int32_t key = key_of(bits[i]);
-      if (key < border || (key == border && ties-- <= 0)) continue;
       const float v = bits_as<float>(bits[i]);
+      if (at >= limit || key < border || (key == border && ties-- <= 0)) {
+        source.keep(row, listed[i], v);
+        continue;
+      }
       columns[at] = listed[i];
       values[at++] = word_of(v);
-      source.leave(row, listed[i], v);
     }
   });
 }
