@@ -471,6 +471,121 @@ KITH_API kith_status kith_sparse_accumulate(kith_queue* queue, const kith_weight
 KITH_API kith_status kith_sparse_check(int32_t form, const int32_t* words, int64_t word_count, int64_t cols,
                                        int64_t entries, kith_call* call);
 
+/* ---- family quantize ----------------------------------------------------------------------------------------- */
+
+/*
+ * Every element of v becomes a code of few bits. A message is a row of 32-bit words (a row of an I32 matrix): first the
+ * scales of all blocks as the bits of f32, the two of ONE_BIT and AFFINE side by side, then the codes, least significant
+ * bits first, padded with zero bits to whole words. The words are the wire format (little-endian). Their number depends
+ * on the code and the columns alone: kith_code_words. `scales`, `bits` and Q of a code:
+ *   QSGD         1  2, 4, 8     Q = levels, 1 to 2^(bits - 1) - 1 (TernGrad: levels 1, bits 2, the maximum norm)
+ *   ABSMAX       1  4, 8        Q = 2^(bits - 1) - 1
+ *   AFFINE       2  8
+ *   ONE_BIT      2  1
+ *   SCALED_SIGN  1  1
+ *   SIGN         0  1
+ *   NATURAL      0  9           all signs (1 bit, 1: negative) in whole words, then all exponents (8 bits)
+ *   BF16         0  16
+ *   E4M3, E5M2   0  8
+ * Codes without scales have block 0. Others cut a row into blocks of `block` columns, the last maybe shorter; block 0 is
+ * the whole row.
+ */
+typedef enum kith_code_kind {
+  KITH_CODE_QSGD = 0,
+  KITH_CODE_NATURAL = 1,
+  KITH_CODE_SIGN = 2,
+  KITH_CODE_SCALED_SIGN = 3,
+  KITH_CODE_ONE_BIT = 4,
+  KITH_CODE_ABSMAX = 5,
+  KITH_CODE_AFFINE = 6,
+  KITH_CODE_BF16 = 7,
+  KITH_CODE_E4M3 = 8,
+  KITH_CODE_E5M2 = 9
+} kith_code_kind;
+
+typedef enum kith_norm { KITH_NORM_TWO = 0, KITH_NORM_MAX = 1 } kith_norm;
+
+typedef struct kith_code {
+  int32_t kind;       /* kith_code_kind */
+  int32_t bits;       /* of a code, see the table */
+  int32_t levels;     /* of QSGD; else 0 */
+  int32_t norm;       /* kith_norm of QSGD; else 0 */
+  int32_t stochastic; /* 1: rounds at random; always 1 for QSGD and NATURAL, 0 or 1 for ABSMAX, BF16, E4M3, E5M2 */
+  int32_t reserved;
+  int64_t block;
+} kith_code;
+
+/*
+ * Public random numbers, docs/randomness.md: row r is node first_node + r of (seed, round), element c of it takes the
+ * f32 uniform u of word c, form 0, of the stream with this tag. `uniforms` (f32, the shape of x, or NULL) takes the
+ * place of the generator.
+ */
+typedef struct kith_draw {
+  uint64_t seed;
+  int64_t round;      /* 0 to 2^40 - 1 */
+  int64_t first_node; /* first_node + rows <= 2^31 */
+  int32_t stream;     /* tag, 1 to 255 */
+  int32_t reserved;
+  const kith_matrix* uniforms; /* NULL: none */
+} kith_draw;
+
+/* *words of a message of `cols` columns. */
+KITH_API kith_status kith_code_words(const kith_code* code, int64_t cols, int64_t* words, kith_call* call);
+
+/*
+ * messages(r, 0 .. words - 1) = C(v(r, :)) and residual(r, :) = v - decode(C(v)), for v = x; x - minus; residual + x;
+ * residual + (x - minus), as minus and residual (both NULL or f32 of the shape of x) are given; every sum, difference
+ * and product here is one f32 operation. x is f32. messages is I32 with the rows of x and at least `words` columns;
+ * those beyond stay as they are. draw may be NULL where the code does not round at random. All matrices are apart, but
+ * x may be minus.
+ * Rounding. "u < f" rounds up to the neighbour away from the one named, with f exact unless said otherwise.
+ *   QSGD         scale = N / Q, N = the maximum of |v| or f32(sqrt(KITH_REDUCE_SQUARES)) over the block;
+ *                a = |v| / scale (f32), l = floor(a) (+ 1 if u < a - l), at most Q; code = l with the sign of v, two's
+ *                complement; decode = scale * code
+ *   ABSMAX       scale = max |v| / Q; code = the integer nearest to the exact quotient v / scale, the even one of two; or
+ *                a = v / scale (f32), floor(a) (+ 1 if u < a - floor(a)); kept within -Q and Q; two's complement;
+ *                decode = scale * code
+ *   AFFINE       scales lo = min v and hi = max v; code = trunc(((v - lo) / (hi - lo)) * 255), in f32, operation by
+ *                operation; 0 where hi = lo; decode = lo + (code / 255) * (hi - lo)
+ *   ONE_BIT      bit 1 iff v >= 0 (so for -0); scales m1, m0 = the means of v over the elements of bit 1 and of bit 0:
+ *                KITH_REDUCE_SUM of the block with the others as +0, in f64 divided by their number, rounded to f32; +0
+ *                where there are none; decode = m1 or m0
+ *   SCALED_SIGN  bit as above; scale = KITH_REDUCE_ABS_SUM of the block, in f64 divided by its size, rounded to f32;
+ *                decode = scale or -scale
+ *   SIGN         bit as above; decode = 1 or -1
+ *   NATURAL      sign and exponent field of v; + 1 if u < mantissa field * 2^-23, at most 254; a subnormal gives 0;
+ *                decode = the power of two, +0 or -0
+ *   BF16         to nearest even (overflow gives infinity), or truncated, + 1 ulp if u < (lower 16 bits) * 2^-16
+ *   E4M3         bias 7, no infinity, largest 448; E5M2: bias 15, largest 57344. To nearest even, or to the neighbour
+ *                towards zero, + 1 ulp if u < the rest in ulps; above the largest: the largest
+ * A scale of 0 (a block of zeros, or too small for f32) of QSGD and ABSMAX gives codes 0. Not finite: a block where a
+ * scale or what the largest code (Q, 255) decodes to is not finite sends scales 0x7fc00000 and codes 0, which decodes to
+ * NaN. In codes without scales a NaN is sent as 0x7fc0 (BF16), 0x7f (E4M3, E5M2), exponent 255 with sign 0 (NATURAL) and
+ * bit 0 (SIGN); an infinity stays one in BF16 and E5M2, is 0x7f with its sign in E4M3 and exponent 255, which decodes to
+ * NaN, in NATURAL.
+ * flags (I32, 1 x rows, or NULL): ORs in 1 at r when v(r, :) or what its message decodes to is not finite.
+ */
+KITH_API kith_status kith_quantize(kith_queue* queue, const kith_code* code, const kith_draw* draw,
+                                   const kith_matrix* x, const kith_matrix* minus, const kith_matrix* residual,
+                                   const kith_matrix* messages, const kith_matrix* flags, kith_call* call);
+/*
+ * y(i) = a: a starts at y(i) (add = 1) or +0 (add = 0), then a = fma(w_ij, decode(m_j), a) over row i of W in the stored
+ * order of its entries. Column j of W names row j of `messages`, or row j - messages.rows of `halo` (I32, the columns of
+ * a message at least). weights NULL: the identity, a = a + decode(m_i). y is f32. W is sparse; a dense one is
+ * KITH_UNSUPPORTED. Any words are a message: codes beyond Q decode as they stand.
+ */
+KITH_API kith_status kith_quantize_accumulate(kith_queue* queue, const kith_weights* weights, const kith_code* code,
+                                              const kith_matrix* messages, const kith_matrix* halo, int32_t add,
+                                              const kith_matrix* y, kith_call* call);
+/* Bit c of the one row of out (I32, SIGN's packing, padded with zero bits) is 1 iff twice the number of rows of messages
+   whose bit c is 1 is at least their number. */
+KITH_API kith_status kith_sign_majority(kith_queue* queue, const kith_matrix* messages, int64_t cols,
+                                        const kith_matrix* out, kith_call* call);
+/* KITH_INVALID, with the place, unless the `count` 32-bit words in host memory can come from kith_quantize: their number,
+   padding, scales (not negative, ordered, finite, or NaN with codes 0) and codes (within -Q and Q). Any bytes are safe. */
+KITH_API kith_status kith_code_check(const kith_code* code, int64_t cols, const void* words, int64_t count,
+                                     kith_call* call);
+
 /* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
 
 /*

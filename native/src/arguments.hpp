@@ -80,6 +80,10 @@ class Arguments {
   bool disjoint(const char* a_name, const Matrix& a, const char* b_name, const Matrix& b, bool same_allowed);
 
   kith_status fail(kith_status status, const char* format, ...) __attribute__((format(printf, 3, 4)));
+  /* Takes over a failure whose text is written. */
+  void refuse(kith_status status) {
+    if (ok()) status_ = status;
+  }
   kith_status status() const { return status_; }
   bool ok() const { return status_ == KITH_OK; }
 

@@ -83,6 +83,22 @@ public final class Abi {
   public static final int SPARSE_AT = 1;
   public static final int SPARSE_ABOVE = 2;
 
+  // kith_code_kind
+  public static final int CODE_QSGD = 0;
+  public static final int CODE_NATURAL = 1;
+  public static final int CODE_SIGN = 2;
+  public static final int CODE_SCALED_SIGN = 3;
+  public static final int CODE_ONE_BIT = 4;
+  public static final int CODE_ABSMAX = 5;
+  public static final int CODE_AFFINE = 6;
+  public static final int CODE_BF16 = 7;
+  public static final int CODE_E4M3 = 8;
+  public static final int CODE_E5M2 = 9;
+
+  // kith_norm
+  public static final int NORM_TWO = 0;
+  public static final int NORM_MAX = 1;
+
   private static final ValueLayout.OfInt I32 = ValueLayout.JAVA_INT;
   private static final ValueLayout.OfLong I64 = ValueLayout.JAVA_LONG;
   private static final ValueLayout.OfDouble F64 = ValueLayout.JAVA_DOUBLE;
@@ -161,6 +177,27 @@ public final class Abi {
           I64.withName("row_stride"),
           I64.withName("batch_stride"));
 
+  /** kith_code. */
+  public static final StructLayout CODE =
+      structLayout(
+          I32.withName("kind"),
+          I32.withName("bits"),
+          I32.withName("levels"),
+          I32.withName("norm"),
+          I32.withName("stochastic"),
+          I32.withName("reserved"),
+          I64.withName("block"));
+
+  /** kith_draw. */
+  public static final StructLayout DRAW =
+      structLayout(
+          I64.withName("seed"),
+          I64.withName("round"),
+          I64.withName("first_node"),
+          I32.withName("stream"),
+          I32.withName("reserved"),
+          PTR.withName("uniforms"));
+
   private final SymbolLookup library;
   private final String path;
 
@@ -220,6 +257,11 @@ public final class Abi {
   private final MethodHandle selectAbove;
   private final MethodHandle sparseSum;
   private final MethodHandle sparseCheck;
+  private final MethodHandle codeWords;
+  private final MethodHandle quantize;
+  private final MethodHandle quantizeAccumulate;
+  private final MethodHandle signMajority;
+  private final MethodHandle codeCheck;
   private final MethodHandle twin;
 
   /**
@@ -307,6 +349,14 @@ public final class Abi {
     sparseSum =
         bind("kith_sparse_accumulate", I32, PTR, PTR, I32, I64, PTR, PTR, PTR, PTR, I32, PTR, PTR);
     sparseCheck = bind("kith_sparse_check", I32, I32, PTR, I64, I64, I64, PTR);
+
+    // family quantize
+    codeWords = bind("kith_code_words", I32, PTR, I64, PTR, PTR);
+    quantize = bind("kith_quantize", I32, PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR);
+    quantizeAccumulate =
+        bind("kith_quantize_accumulate", I32, PTR, PTR, PTR, PTR, PTR, I32, PTR, PTR);
+    signMajority = bind("kith_sign_majority", I32, PTR, PTR, I64, PTR, PTR);
+    codeCheck = bind("kith_code_check", I32, PTR, I64, PTR, I64, PTR);
 
     // what the benchmarks compare with
     twin = bind("kith_twin", I32, PTR, PTR, I32, PTR, I32, I32, PTR, PTR);
@@ -1048,6 +1098,73 @@ public final class Abi {
       return (int) sparseCheck.invokeExact(form, words, wordCount, cols, entries, call);
     } catch (Throwable t) {
       throw broken("kith_sparse_check", t);
+    }
+  }
+
+  // ---- family quantize
+
+  public int codeWords(MemorySegment code, long cols, MemorySegment words, MemorySegment call) {
+    try {
+      return (int) codeWords.invokeExact(code, cols, words, call);
+    } catch (Throwable t) {
+      throw broken("kith_code_words", t);
+    }
+  }
+
+  public int quantize(
+      MemorySegment queue,
+      MemorySegment code,
+      MemorySegment draw,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      MemorySegment messages,
+      MemorySegment flags,
+      MemorySegment call) {
+    try {
+      return (int)
+          quantize.invokeExact(queue, code, draw, x, minus, residual, messages, flags, call);
+    } catch (Throwable t) {
+      throw broken("kith_quantize", t);
+    }
+  }
+
+  public int quantizeAccumulate(
+      MemorySegment queue,
+      MemorySegment weights,
+      MemorySegment code,
+      MemorySegment messages,
+      MemorySegment halo,
+      int add,
+      MemorySegment y,
+      MemorySegment call) {
+    try {
+      return (int)
+          quantizeAccumulate.invokeExact(queue, weights, code, messages, halo, add, y, call);
+    } catch (Throwable t) {
+      throw broken("kith_quantize_accumulate", t);
+    }
+  }
+
+  public int signMajority(
+      MemorySegment queue,
+      MemorySegment messages,
+      long cols,
+      MemorySegment out,
+      MemorySegment call) {
+    try {
+      return (int) signMajority.invokeExact(queue, messages, cols, out, call);
+    } catch (Throwable t) {
+      throw broken("kith_sign_majority", t);
+    }
+  }
+
+  public int codeCheck(
+      MemorySegment code, long cols, MemorySegment words, long count, MemorySegment call) {
+    try {
+      return (int) codeCheck.invokeExact(code, cols, words, count, call);
+    } catch (Throwable t) {
+      throw broken("kith_code_check", t);
     }
   }
 

@@ -28,6 +28,8 @@ public enum Stream {
    * Double-precision normals that belong to no other purpose, for example simulated gradient noise.
    */
   NORMAL_F64_JAVA(9),
+  /** Which way the codes of a message round. */
+  ROUNDING(10),
   /** Which elements of a row a random-k message has. */
   SUBSET(11);
 

@@ -1,10 +1,13 @@
 package dev.kith.kernel;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import dev.kith.device.DeviceMatrix;
 import dev.kith.internal.Abi;
 import dev.kith.internal.Access;
 import dev.kith.internal.NativeQueue;
 import dev.kith.internal.Window;
+import dev.kith.random.Stream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -51,6 +54,37 @@ final class NativeCalls {
     } finally {
       queue.end(mark);
     }
+  }
+
+  /** kith_code_words. */
+  static long words(Rig.Session session, Code code, long cols) {
+    long[] words = new long[1];
+    int status =
+        status(
+            session,
+            (n, abi, q, call) -> {
+              MemorySegment out = n.host(8);
+              int result = abi.codeWords(n.code(code), cols, out, call);
+              words[0] = out.get(ValueLayout.JAVA_LONG, 0);
+              return result;
+            });
+    assertEquals(Abi.OK, status, error(session));
+    return words[0];
+  }
+
+  /** A kith_code. */
+  MemorySegment code(Code code) {
+    MemorySegment segment = arena.allocate(Abi.CODE);
+    code.write(segment);
+    return segment;
+  }
+
+  /** A kith_draw of round 0 from node 0 on. */
+  MemorySegment draw(MemorySegment uniforms) {
+    MemorySegment segment = arena.allocate(Abi.DRAW);
+    segment.set(ValueLayout.JAVA_INT, Abi.offset(Abi.DRAW, "stream"), Stream.ROUNDING.tag());
+    segment.set(ValueLayout.ADDRESS, Abi.offset(Abi.DRAW, "uniforms"), uniforms);
+    return segment;
   }
 
   /** What the last operation of the session said. */

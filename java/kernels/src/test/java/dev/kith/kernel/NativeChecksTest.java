@@ -197,6 +197,53 @@ class NativeChecksTest {
           return abi.applyStep(q, step, m.get(0), m.get(1), m.get(2), m.get(3), call);
         });
     sparseMatricesThatLie();
+    Code random = Code.absmax(8, true, 0);
+    refusesLies(
+        "quantize",
+        List.of(
+            a,
+            b,
+            c,
+            m(DType.I32, 3, 3),
+            session.matrix(DType.I32, new double[1][3], 3),
+            m(DType.F32, 3, 5)),
+        (n, abi, q, m, call) ->
+            abi.quantize(
+                q,
+                n.code(random),
+                n.draw(present(m.get(5), m.get(3))),
+                m.get(0),
+                present(m.get(1), m.get(3)),
+                present(m.get(2), m.get(3)),
+                m.get(3),
+                present(m.get(4), m.get(0)),
+                call));
+    refusesLies(
+        "quantize accumulate",
+        List.of(m(DType.I32, 3, 3), a),
+        (n, abi, q, m, call) ->
+            abi.quantizeAccumulate(q, NULL, n.code(random), m.get(0), NULL, 1, m.get(1), call));
+    try (MixingWeights w =
+        MixingWeights.sparse(
+            session.queue(), 3, 6, new long[] {0, 1, 2, 3}, new int[] {0, 1, 5}, new double[3])) {
+      refusesLies(
+          "quantize accumulate with a halo",
+          List.of(m(DType.I32, 3, 3), m(DType.I32, 3, 3), a),
+          (n, abi, q, m, call) ->
+              abi.quantizeAccumulate(
+                  q,
+                  w.behind().handle(),
+                  n.code(random),
+                  m.get(0),
+                  present(m.get(1), m.get(2)),
+                  1,
+                  m.get(2),
+                  call));
+    }
+    refusesLies(
+        "majority",
+        List.of(m(DType.I32, 3, 3), session.matrix(DType.I32, new double[1][3], 3)),
+        (n, abi, q, m, call) -> abi.signMajority(q, m.get(0), 70, m.get(1), call));
     refusesLies(
         "twin",
         List.of(a, b),
@@ -479,6 +526,113 @@ class NativeChecksTest {
             return abi.applyStep(q, step, n.matrix(x), n.matrix(g), NULL, NULL, call);
           });
     }
+  }
+
+  /** A code is five numbers that must fit each other, and a draw three that must fit the layout. */
+  @Test
+  void codesThatLie() {
+    DeviceMatrix x = m(DType.F32, 3, 5);
+    DeviceMatrix messages = m(DType.I32, 3, 40);
+    record Lie(String field, long value) {}
+    List<Lie> lies =
+        List.of(
+            new Lie("kind", -1),
+            new Lie("kind", 10),
+            new Lie("bits", 0),
+            new Lie("bits", 3),
+            new Lie("bits", 32),
+            new Lie("bits", Integer.MIN_VALUE),
+            new Lie("levels", 1),
+            new Lie("levels", -1),
+            new Lie("norm", 1),
+            new Lie("stochastic", 2),
+            new Lie("block", -1),
+            new Lie("block", Long.MIN_VALUE));
+    for (Lie lie : lies) {
+      invalid(
+          Long.toString(lie.value),
+          (n, abi, q, call) -> {
+            MemorySegment code = n.code(Code.absmax(8, true, 0));
+            if (lie.field.equals("block")) {
+              code.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CODE, "block"), lie.value);
+            } else {
+              code.set(ValueLayout.JAVA_INT, Abi.offset(Abi.CODE, lie.field), (int) lie.value);
+            }
+            int first =
+                abi.quantize(
+                    q, code, n.draw(NULL), n.matrix(x), NULL, NULL, n.matrix(messages), NULL, call);
+            int second =
+                abi.quantizeAccumulate(
+                    q, NULL, code, n.matrix(messages), NULL, 0, n.matrix(x), call);
+            assertEquals(first, second);
+            assertEquals(first, abi.codeCheck(code, 5, n.host(64), 9, call));
+            return abi.codeWords(code, 5, n.host(8), call);
+          });
+    }
+    for (Lie lie :
+        List.of(
+            new Lie("round", -1),
+            new Lie("round", 1L << 40),
+            new Lie("first_node", -1),
+            new Lie("first_node", (1L << 31) - 2),
+            new Lie("first_node", Long.MAX_VALUE),
+            new Lie("stream", 0),
+            new Lie("stream", 256))) {
+      invalid(
+          Long.toString(lie.value),
+          (n, abi, q, call) -> {
+            MemorySegment draw = n.draw(NULL);
+            if (lie.field.equals("stream")) {
+              draw.set(ValueLayout.JAVA_INT, Abi.offset(Abi.DRAW, "stream"), (int) lie.value);
+            } else {
+              draw.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, lie.field), lie.value);
+            }
+            return abi.quantize(
+                q,
+                n.code(Code.absmax(8, true, 0)),
+                draw,
+                n.matrix(x),
+                NULL,
+                NULL,
+                n.matrix(messages),
+                NULL,
+                call);
+          });
+    }
+    for (long cols : new long[] {-1, (1L << 42) + 1, Long.MAX_VALUE, Long.MIN_VALUE}) {
+      invalid(
+          Long.toString(cols),
+          (n, abi, q, call) -> {
+            assertEquals(Abi.INVALID, abi.codeCheck(n.code(Code.sign()), cols, NULL, 0, call));
+            assertEquals(
+                Abi.INVALID,
+                abi.signMajority(q, n.matrix(messages), cols, n.matrix(messages), call));
+            return abi.codeWords(n.code(Code.sign()), cols, n.host(8), call);
+          });
+    }
+    invalid("2", (n, abi, q, call) -> abi.codeCheck(n.code(Code.sign()), 33, n.host(8), 3, call));
+    invalid("2", (n, abi, q, call) -> abi.codeCheck(n.code(Code.sign()), 33, NULL, 2, call));
+    invalid("code is NULL", (n, abi, q, call) -> abi.codeWords(NULL, 1, n.host(8), call));
+    invalid(
+        "words is NULL", (n, abi, q, call) -> abi.codeWords(n.code(Code.sign()), 1, NULL, call));
+    invalid(
+        "draw is NULL",
+        (n, abi, q, call) ->
+            abi.quantize(
+                q,
+                n.code(Code.natural()),
+                NULL,
+                n.matrix(x),
+                NULL,
+                NULL,
+                n.matrix(messages),
+                NULL,
+                call));
+    invalid(
+        "add is 2",
+        (n, abi, q, call) ->
+            abi.quantizeAccumulate(
+                q, NULL, n.code(Code.natural()), n.matrix(messages), NULL, 2, n.matrix(x), call));
   }
 
   @Test

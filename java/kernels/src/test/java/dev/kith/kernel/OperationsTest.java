@@ -85,6 +85,17 @@ class OperationsTest {
       sparse accumulate messages      ----w
       sparse accumulate halo          ----w
       sparse accumulate indices       ----w
+      quantize x                      wuuuu
+      quantize F32 x, minus           w----
+      quantize F32 x, residual        w----
+      quantize F32 x, uniforms        w----
+      quantize F32 x, messages        ----w
+      quantize F32 x, flags           ----w
+      quantize accumulate y           wuuuu
+      quantize accumulate, messages   ----w
+      quantize accumulate, halo       ----w
+      majority messages               ----w
+      majority out                    ----w
       twin source and target          wwwwu
       """;
 
@@ -99,6 +110,7 @@ class OperationsTest {
       steps(session);
       products(session);
       sparse(session);
+      codes(session);
     }
     assertEquals(TABLE.lines().sorted().toList(), measured.stream().sorted().toList());
   }
@@ -586,5 +598,93 @@ class OperationsTest {
                   n.matrix(out.matrix()),
                   c));
     }
+  }
+
+  private void codes(Rig.Session session) {
+    DType f = DType.F32;
+    DType w = DType.I32;
+    line("quantize x", t -> quantize(session, t, f, f, f, w, w));
+    line("quantize F32 x, minus", t -> quantize(session, f, t, f, f, w, w));
+    line("quantize F32 x, residual", t -> quantize(session, f, f, t, f, w, w));
+    line("quantize F32 x, uniforms", t -> quantize(session, f, f, f, t, w, w));
+    line("quantize F32 x, messages", t -> quantize(session, f, f, f, f, t, w));
+    line("quantize F32 x, flags", t -> quantize(session, f, f, f, f, w, t));
+    line("quantize accumulate y", t -> accumulate(session, t, w, w));
+    line("quantize accumulate, messages", t -> accumulate(session, f, t, w));
+    line("quantize accumulate, halo", t -> accumulate(session, f, w, t));
+    line("majority messages", t -> majority(session, t, w));
+    line("majority out", t -> majority(session, w, t));
+  }
+
+  /** 2 - 2 + 0 in natural compression: exponents 0 and signs 0. */
+  private static String quantize(
+      Rig.Session session,
+      DType x,
+      DType minus,
+      DType residual,
+      DType uniforms,
+      DType messages,
+      DType flags) {
+    DeviceMatrix from = matrix(session, x, 2, 3, 5);
+    DeviceMatrix less = matrix(session, minus, 2, 3, 5);
+    DeviceMatrix rest = matrix(session, residual, 0, 3, 5);
+    DeviceMatrix numbers = matrix(session, uniforms, 0, 3, 5);
+    DeviceMatrix found = matrix(session, flags, 0, 1, 3);
+    Operand out = operand(session, messages, 1, 3, 3);
+    return letter(
+        session,
+        0,
+        out,
+        (n, abi, q, c) ->
+            abi.quantize(
+                q,
+                n.code(Code.natural()),
+                n.draw(n.matrix(numbers)),
+                n.matrix(from),
+                n.matrix(less),
+                n.matrix(rest),
+                n.matrix(out.matrix()),
+                n.matrix(found),
+                c));
+  }
+
+  /** Signs that are all one, with weights 1 and 2. */
+  private static String accumulate(Rig.Session session, DType y, DType messages, DType halo) {
+    DeviceMatrix own = matrix(session, messages, -1, 2, 1);
+    DeviceMatrix far = matrix(session, halo, -1, 1, 1);
+    Operand out = operand(session, y, 4, 2, 5);
+    try (MixingWeights w =
+        MixingWeights.sparse(
+            session.queue(),
+            2,
+            3,
+            new long[] {0, 2, 3},
+            new int[] {0, 2, 1},
+            new double[] {1, 1, 2})) {
+      return letter(
+          session,
+          6,
+          out,
+          (n, abi, q, c) ->
+              abi.quantizeAccumulate(
+                  q,
+                  w.behind().handle(),
+                  n.code(Code.sign()),
+                  n.matrix(own),
+                  n.matrix(far),
+                  1,
+                  n.matrix(out.matrix()),
+                  c));
+    }
+  }
+
+  private static String majority(Rig.Session session, DType messages, DType out) {
+    DeviceMatrix votes = matrix(session, messages, 6, 3, 2);
+    Operand result = operand(session, out, 0, 1, 2);
+    return letter(
+        session,
+        6,
+        result,
+        (n, abi, q, c) -> abi.signMajority(q, n.matrix(votes), 64, n.matrix(result.matrix()), c));
   }
 }

@@ -1,0 +1,1027 @@
+/*
+ * Codes of few bits per element, formulas in kith.h, per tier.
+ *
+ *   encode      reads x, minus, residual (4 B/element each), writes the message (bits/8) and the residual (4)
+ *   measure     reads x, minus, residual; for blocks too long to stay in the caches between their scale and their codes
+ *   accumulate  reads the messages (bits/8 each) and y (4), writes y (4)
+ *   majority    reads rows/8 and writes 1/8 B/column
+ *
+ * Work goes by packets of 32 columns, which fill whole words in every code; what is left of a row is done on padded
+ * copies. Sums follow the tree of kith.h, with 64 lanes in every tier; the rest is element by element. So nothing depends
+ * on the tier, on threads or on where the work was cut.
+ * Sources: Alistarh et al. 2017 (QSGD), Horvath et al. 2022 (natural compression), Wen et al. 2017 (TernGrad), Seide et
+ * al. 2014 (1-bit), Bernstein et al. 2018 (signs), Dettmers et al. 2022 (absmax by blocks).
+ */
+#include "quantize.hpp"
+
+#include "philox.hpp"
+
+namespace kith::KITH_TIER {
+
+namespace {
+
+typedef Vec<float> F;
+typedef Mask<float> I;
+typedef Bits<float> U;
+
+constexpr int kLanesF = kLanes<float>;
+constexpr int kVectors = static_cast<int>(kPacket) / kLanesF;
+constexpr int64_t kChunk = 4096;
+constexpr int64_t kTreeLanes = 64;
+constexpr int32_t kInfinityBits = 0x7f800000;
+// How far ahead of its use a line is asked for.
+constexpr int64_t kAheadBytes = 1024;
+
+KITH_INLINE F wide(float value) { return broadcast<float>(value); }
+KITH_INLINE I whole(int32_t value) { return I{} + value; }
+KITH_INLINE F to_float(I v) { return __builtin_convertvector(v, F); }
+KITH_INLINE I to_int(F v) { return __builtin_convertvector(v, I); }  // towards zero
+KITH_INLINE I bits_of(F v) { return bit_cast<I>(v); }
+KITH_INLINE F float_of(I v) { return bit_cast<F>(v); }
+KITH_INLINE I shift_right(I v, int by) { return bit_cast<I>(bit_cast<U>(v) >> by); }
+
+// Integers in the order of floats, -0 below +0; its own inverse.
+template <class V>
+KITH_INLINE V ordered(V bits) {
+  return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+// The payload and sign of a NaN that arithmetic made differ between processors, so messages have neither.
+KITH_INLINE I is_nan(I bits) { return (bits & 0x7fffffff) > kInfinityBits; }
+
+/* ---- v ----------------------------------------------------------------------------------------------------------- */
+
+struct Source {
+  const float* x;
+  const float* minus;
+  const float* e;
+
+  KITH_INLINE F load(int64_t i) const {
+    F v = KITH_TIER::load<float>(x + i);
+    if (minus != nullptr) v = v - KITH_TIER::load<float>(minus + i);
+    if (e != nullptr) v = KITH_TIER::load<float>(e + i) + v;
+    return v;
+  }
+  // The lanes from n on are 0.
+  KITH_INLINE F load_partial(int64_t i, int64_t n) const {
+    F v = KITH_TIER::load_partial<float>(x + i, n);
+    if (minus != nullptr) v = v - KITH_TIER::load_partial<float>(minus + i, n);
+    if (e != nullptr) v = KITH_TIER::load_partial<float>(e + i, n) + v;
+    return v;
+  }
+  KITH_INLINE float one(int64_t i) const {
+    float v = x[i];
+    if (minus != nullptr) v = v - minus[i];
+    if (e != nullptr) v = e[i] + v;
+    return v;
+  }
+  KITH_INLINE void prefetch(int64_t i) const {
+    __builtin_prefetch(reinterpret_cast<const char*>(x + i) + kAheadBytes);
+    if (minus != nullptr) __builtin_prefetch(reinterpret_cast<const char*>(minus + i) + kAheadBytes);
+    if (e != nullptr) __builtin_prefetch(reinterpret_cast<const char*>(e + i) + kAheadBytes);
+  }
+};
+
+KITH_INLINE const float* row_of(const unsigned char* data, int64_t pitch, int64_t row) {
+  return data == nullptr ? nullptr : reinterpret_cast<const float*>(data + row * pitch);
+}
+KITH_INLINE Source source_of(const QuantizeTask& task, int64_t row) {
+  return Source{row_of(task.x, task.x_pitch, row), row_of(task.minus, task.minus_pitch, row),
+                row_of(task.residual, task.residual_pitch, row)};
+}
+
+/* ---- scales -------------------------------------------------------------------------------------------------------- */
+
+KITH_INLINE float fold(float* lanes) {
+  for (int s = 32; s >= kLanesF; s /= 2) {
+    for (int l = 0; l < s; l += kLanesF) {
+      store<float>(lanes + l, load<float, float>(lanes + l) + load<float, float>(lanes + l + s));
+    }
+  }
+  for (int s = kLanesF / 2; s >= 1; s /= 2) {
+    for (int l = 0; l < s; l++) lanes[l] += lanes[l + s];
+  }
+  return lanes[0];
+}
+
+// Neighbours first, an odd last one moves up.
+KITH_INLINE double pairwise(double* values, int64_t n) {
+  while (n > 1) {
+    const int64_t half = n / 2;
+    for (int64_t i = 0; i < half; i++) values[i] = values[2 * i] + values[2 * i + 1];
+    if (n % 2 != 0) values[half] = values[n - 1];
+    n = half + n % 2;
+  }
+  return n == 0 ? 0.0 : values[0];
+}
+
+struct Square {
+  static KITH_INLINE F step(F lane, F v) { return fma(v, v, lane); }
+};
+struct Absolute {
+  static KITH_INLINE F step(F lane, F v) { return lane + abs(v); }
+};
+struct WhereOne {
+  static KITH_INLINE F step(F lane, F v) { return lane + (v >= F{} ? v : F{}); }
+};
+struct WhereZero {
+  static KITH_INLINE F step(F lane, F v) { return lane + (v >= F{} ? F{} : v); }
+};
+
+// The tree over n <= kQuantizePart elements; elements beyond the end add +0 to lanes, which changes none.
+template <class Op>
+KITH_INLINE double tree_sum(const Source& source, int64_t begin, int64_t n) {
+  constexpr int kTreeVectors = static_cast<int>(kTreeLanes) / kLanesF;
+  double sums[kQuantizePart / kChunk];
+  int64_t chunks = 0;
+  for (int64_t from = 0; from < n; from += kChunk) {
+    const int64_t count = n - from < kChunk ? n - from : kChunk;
+    F lane[kTreeVectors] = {};
+    int64_t i = 0;
+    for (; i + kTreeLanes <= count; i += kTreeLanes) {
+      const int64_t at = begin + from + i;
+      for (int64_t line = 0; line < kTreeLanes; line += 16) source.prefetch(at + line);
+#pragma GCC unroll 16
+      for (int l = 0; l < kTreeVectors; l++) lane[l] = Op::step(lane[l], source.load(at + l * kLanesF));
+    }
+    alignas(64) float lanes[kTreeLanes];
+#pragma GCC unroll 16
+    for (int l = 0; l < kTreeVectors; l++) store<float>(lanes + l * kLanesF, lane[l]);
+    for (int64_t l = 0; i + l < count; l += kLanesF) {
+      const int64_t at = begin + from + i + l;
+      const int64_t rest = count - i - l;
+      const F v = rest < kLanesF ? source.load_partial(at, rest) : source.load(at);
+      store<float>(lanes + l, Op::step(load<float, float>(lanes + l), v));
+    }
+    sums[chunks++] = static_cast<double>(fold(lanes));
+  }
+  return pairwise(sums, chunks);
+}
+
+KITH_INLINE int32_t largest(I v) {
+  int32_t most = v[0];
+  for (int i = 1; i < kLanesF; i++) most = v[i] > most ? v[i] : most;
+  return most;
+}
+
+// The bits of the largest |v|; NaN is above infinity.
+KITH_INLINE int32_t largest_absolute(const Source& source, int64_t begin, int64_t n) {
+  I best[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * kLanesF <= n; i += 4 * kLanesF) {
+    for (int64_t line = 0; line < 4 * kLanesF; line += 16) source.prefetch(begin + i + line);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+      const I a = bits_of(source.load(begin + i + k * kLanesF)) & 0x7fffffff;
+      best[k] = a > best[k] ? a : best[k];
+    }
+  }
+  for (; i < n; i += kLanesF) {
+    const F v = n - i < kLanesF ? source.load_partial(begin + i, n - i) : source.load(begin + i);
+    const I a = bits_of(v) & 0x7fffffff;
+    best[0] = a > best[0] ? a : best[0];
+  }
+  best[0] = best[1] > best[0] ? best[1] : best[0];
+  best[2] = best[3] > best[2] ? best[3] : best[2];
+  return largest(best[2] > best[0] ? best[2] : best[0]);
+}
+
+KITH_INLINE void extremes(const Source& source, int64_t begin, int64_t n, QuantizePart* part) {
+  I low = whole(INT32_MAX), high = whole(INT32_MIN), nan{};
+  int64_t i = 0;
+  for (; i + kLanesF <= n; i += kLanesF) {
+    if (i % 16 == 0) source.prefetch(begin + i);
+    const F v = source.load(begin + i);
+    nan |= v != v;
+    const I key = ordered(bits_of(v));
+    low = key < low ? key : low;
+    high = key > high ? key : high;
+  }
+  part->low = -1 - largest(-1 - low);
+  part->high = largest(high);
+  part->nan = 0;
+  for (int k = 0; k < kLanesF; k++) part->nan |= nan[k];
+  for (; i < n; i++) {
+    const float v = source.one(begin + i);
+    const int32_t key = ordered(bit_cast<int32_t>(v));
+    if (v != v) part->nan = -1;
+    if (key < part->low) part->low = key;
+    if (key > part->high) part->high = key;
+  }
+}
+
+KITH_INLINE int64_t count_ones(const Source& source, int64_t begin, int64_t n) {
+  I count{};
+  int64_t i = 0;
+  for (; i + kLanesF <= n; i += kLanesF) count -= source.load(begin + i) >= F{};
+  int64_t total = 0;
+  for (int k = 0; k < kLanesF; k++) total += count[k];
+  for (; i < n; i++) total += source.one(begin + i) >= 0 ? 1 : 0;
+  return total;
+}
+
+__attribute__((noinline)) void measure_part(const QuantizeCode& code, const Source& source, int64_t begin, int64_t n,
+                                            QuantizePart* part) {
+  *part = QuantizePart{};
+  switch (code.kind) {
+    case KITH_CODE_QSGD:
+      if (code.norm == KITH_NORM_TWO) {
+        part->sum1 = tree_sum<Square>(source, begin, n);
+        return;
+      }
+      part->high = largest_absolute(source, begin, n);
+      return;
+    case KITH_CODE_ABSMAX:
+      part->high = largest_absolute(source, begin, n);
+      return;
+    case KITH_CODE_SCALED_SIGN:
+      part->sum1 = tree_sum<Absolute>(source, begin, n);
+      return;
+    case KITH_CODE_ONE_BIT:
+      part->sum1 = tree_sum<WhereOne>(source, begin, n);
+      part->sum0 = tree_sum<WhereZero>(source, begin, n);
+      part->ones = count_ones(source, begin, n);
+      return;
+    default:
+      extremes(source, begin, n, part);
+      return;
+  }
+}
+
+void measure(const QuantizeTask& task, int64_t row, int64_t column, int64_t n, QuantizePart* part) {
+  measure_part(task.code, source_of(task, row), column, n, part);
+}
+
+KITH_INLINE bool finite(float v) { return (bit_cast<int32_t>(v) & 0x7fffffff) < kInfinityBits; }
+
+KITH_INLINE int32_t settle_part(const QuantizeCode& code, const QuantizePart& part, int64_t n, float* scales) {
+  bool fine = true;
+  switch (code.kind) {
+    case KITH_CODE_QSGD:
+    case KITH_CODE_ABSMAX: {
+      const float norm = code.kind == KITH_CODE_QSGD && code.norm == KITH_NORM_TWO
+                             ? static_cast<float>(__builtin_sqrt(part.sum1))
+                             : bit_cast<float>(part.high);
+      const float q = static_cast<float>(code.levels);
+      scales[0] = norm / q;
+      fine = finite(scales[0]) && finite(scales[0] * q);
+      break;
+    }
+    case KITH_CODE_SCALED_SIGN:
+      scales[0] = static_cast<float>(part.sum1 / static_cast<double>(n));
+      fine = finite(scales[0]);
+      break;
+    case KITH_CODE_ONE_BIT:
+      scales[0] = part.ones == 0 ? 0.0f : static_cast<float>(part.sum1 / static_cast<double>(part.ones));
+      scales[1] = part.ones == n ? 0.0f : static_cast<float>(part.sum0 / static_cast<double>(n - part.ones));
+      fine = finite(scales[0]) && finite(scales[1]);
+      break;
+    default:
+      scales[0] = bit_cast<float>(ordered(part.low));
+      scales[1] = bit_cast<float>(ordered(part.high));
+      fine = part.nan == 0 && finite(scales[0]) && finite(scales[1]) && finite(scales[0] + (scales[1] - scales[0]));
+      break;
+  }
+  if (fine) return 0;
+  scales[0] = __builtin_nanf("");
+  scales[1] = scales[0];
+  return 1;
+}
+
+__attribute__((noinline)) int32_t put_scales(const QuantizeTask& task, int64_t row, int64_t block,
+                                             const QuantizePart& part, int64_t n) {
+  float scales[2] = {};
+  const int32_t found = settle_part(task.code, part, n, scales);
+  const size_t size = static_cast<size_t>(task.code.scales) * sizeof(float);
+  std::memcpy(task.messages + row * task.messages_pitch + block * static_cast<int64_t>(size), scales, size);
+  return found;
+}
+
+int32_t settle(const QuantizeTask& task, int64_t row, int64_t block, int64_t n, QuantizePart* parts,
+               int64_t part_count) {
+  for (int64_t p = 1; p < part_count; p++) {
+    parts[0].ones += parts[p].ones;
+    parts[0].nan |= parts[p].nan;
+    if (parts[p].low < parts[0].low) parts[0].low = parts[p].low;
+    if (parts[p].high > parts[0].high) parts[0].high = parts[p].high;
+  }
+  for (int64_t count = part_count; count > 1; count = count / 2 + count % 2) {
+    for (int64_t i = 0; i < count / 2; i++) {
+      parts[i].sum1 = parts[2 * i].sum1 + parts[2 * i + 1].sum1;
+      parts[i].sum0 = parts[2 * i].sum0 + parts[2 * i + 1].sum0;
+    }
+    if (count % 2 != 0) {
+      parts[count / 2].sum1 = parts[count - 1].sum1;
+      parts[count / 2].sum0 = parts[count - 1].sum0;
+    }
+  }
+  return put_scales(task, row, block, parts[0], n);
+}
+
+/* ---- codes: code() of v, and decode() of a code; both lane by lane ------------------------------------------------- */
+
+// a and b are the scales; b of AFFINE is hi - lo, of integers Q times the scale; q is Q.
+struct Scale {
+  F a;
+  F b;
+  F q;
+};
+
+KITH_INLINE F within(F a, F low, F high) {
+  a = a > high ? high : a;
+  return a < low ? low : a;
+}
+
+template <int kBitsPerCode>
+struct Levels {
+  static constexpr int kBits = kBitsPerCode;
+  static constexpr bool kSigned = true;
+  static constexpr bool kScaled = true;
+  static constexpr bool kRandom = false;
+  static KITH_INLINE I code(F v, const Scale& s, F) {
+    v = within(v, -s.b, s.b);
+    // To nearest even, as the last place of the sum is one.
+    const F magic = wide(12582912.0f);
+    const F shifted = v / s.a + magic;
+    // Where f32 made the quotient a tie that it is not, the rest, which is exact, says so.
+    const F rest = fma(magic - shifted, s.a, v);
+    const F twice = rest + rest;
+    return bits_of(shifted) - bits_of(magic) - (twice > s.a) + (twice < -s.a);
+  }
+  static KITH_INLINE F decode(I q, const Scale& s) { return s.a * to_float(q); }
+};
+// Rounds down, or up at random.
+template <int kBitsPerCode>
+struct RandomLevels : Levels<kBitsPerCode> {
+  static constexpr bool kRandom = true;
+  static KITH_INLINE I code(F v, const Scale& s, F u) {
+    const F a = within(v / s.a, -s.q, s.q);
+    const I truncated = to_int(a);
+    const I below = truncated + (to_float(truncated) > a);
+    return below - (u < a - to_float(below));
+  }
+};
+// Rounds magnitudes.
+template <int kBitsPerCode>
+struct Qsgd : Levels<kBitsPerCode> {
+  static constexpr bool kRandom = true;
+  static KITH_INLINE I code(F v, const Scale& s, F u) {
+    F a = abs(v) / s.a;
+    a = a > s.q ? s.q : a;
+    const I below = to_int(a);
+    const I level = below - (u < a - to_float(below));
+    const I sign = bits_of(v) >> 31;
+    return (level ^ sign) - sign;
+  }
+};
+
+struct Affine {
+  static constexpr int kBits = 8;
+  static constexpr bool kSigned = false;
+  static constexpr bool kScaled = true;
+  static constexpr bool kRandom = false;
+  static KITH_INLINE I code(F v, const Scale& s, F) { return to_int(((v - s.a) / s.b) * wide(255.0f)); }
+  static KITH_INLINE F decode(I q, const Scale& s) { return s.a + (to_float(q) / wide(255.0f)) * s.b; }
+};
+
+struct Means {
+  static constexpr int kBits = 1;
+  static constexpr bool kSigned = false;
+  static constexpr bool kScaled = true;
+  static constexpr bool kRandom = false;
+  static KITH_INLINE I code(F v, const Scale&, F) { return (v >= F{}) & 1; }
+  static KITH_INLINE F decode(I q, const Scale& s) { return q != 0 ? s.a : s.b; }
+};
+
+struct Sign {
+  static constexpr int kBits = 1;
+  static constexpr bool kSigned = false;
+  static constexpr bool kScaled = false;
+  static constexpr bool kRandom = false;
+  static KITH_INLINE I code(F v, const Scale&, F) { return (v >= F{}) & 1; }
+  static KITH_INLINE F decode(I q, const Scale&) { return q != 0 ? wide(1.0f) : wide(-1.0f); }
+};
+
+// Bit 8 is the sign.
+struct Natural {
+  static constexpr int kBits = 9;
+  static constexpr bool kSigned = false;
+  static constexpr bool kScaled = false;
+  static constexpr bool kRandom = true;
+  static KITH_INLINE I code(F v, const Scale&, F u) {
+    const I bits = bits_of(v);
+    const I exponent = (bits >> 23) & 255;
+    const F fraction = to_float(bits & 0x7fffff) * wide(0x1p-23f);
+    I rounded = exponent - (u < fraction);
+    rounded = rounded > 254 ? whole(254) : rounded;
+    rounded = exponent == 255 ? exponent : rounded;
+    rounded = exponent == 0 ? I{} : rounded;
+    return (rounded | (shift_right(bits, 31) << 8)) & ~(is_nan(bits) & 256);
+  }
+  static KITH_INLINE F decode(I q, const Scale&) {
+    const I exponent = q & 255;
+    const I power = (q >> 8) << 31 | exponent << 23;
+    return float_of(exponent == 255 ? whole(0x7fc00000) : power);
+  }
+};
+
+template <bool kStochastic>
+struct Bf16 {
+  static constexpr int kBits = 16;
+  static constexpr bool kSigned = false;
+  static constexpr bool kScaled = false;
+  static constexpr bool kRandom = kStochastic;
+  static KITH_INLINE I code(F v, const Scale&, F u) {
+    const I bits = bits_of(v);
+    I rounded;
+    if constexpr (kStochastic) {
+      rounded = shift_right(bits, 16) - (u < to_float(bits & 0xffff) * wide(0x1p-16f));
+    } else {
+      rounded = bit_cast<I>(round_bits_bf16<U>(v));
+    }
+    return is_nan(bits) ? whole(0x7fc0) : rounded;
+  }
+  static KITH_INLINE F decode(I q, const Scale&) { return float_of(q << 16); }
+};
+
+// kDrop: bits of the mantissa of f32 that go; kBias: of the exponent; kLargest: the code of the largest finite value.
+template <bool kStochastic, int kDrop, int kBias, int32_t kLargest, bool kInfinities>
+struct SmallFloat {
+  static constexpr int kBits = 8;
+  static constexpr bool kSigned = false;
+  static constexpr bool kScaled = false;
+  static constexpr bool kRandom = kStochastic;
+  static constexpr int kMantissa = 23 - kDrop;
+  static constexpr int32_t kRebias = (127 - kBias) << kMantissa;
+  // Bits of the smallest normal value, and the unit of those below it.
+  static constexpr int32_t kNormal = (128 - kBias) << 23;
+  static constexpr int kUnitExponent = 1 - kBias - kMantissa;
+
+  static KITH_INLINE F power(int exponent) { return float_of(whole((127 + exponent) << 23)); }
+
+  static KITH_INLINE I code(F v, const Scale&, F u) {
+    const I bits = bits_of(v);
+    const I a = bits & 0x7fffffff;
+    I normal, small;
+    if constexpr (kStochastic) {
+      const I below = a >> kDrop;
+      const F rest = to_float(a & ((1 << kDrop) - 1)) * power(-kDrop);
+      normal = below - (u < rest) - kRebias;
+      const F units = float_of(a < kNormal ? a : I{}) * power(-kUnitExponent);
+      small = to_int(units);
+      small -= u < units - to_float(small);
+    } else {
+      normal = ((a + ((1 << (kDrop - 1)) - 1) + ((a >> kDrop) & 1)) >> kDrop) - kRebias;
+      // The last place of 2^23 units is one unit, so the addition rounds.
+      const F shift = power(kUnitExponent + 23);
+      small = bits_of(float_of(a) + shift) - bits_of(shift);
+    }
+    I code = a < kNormal ? small : normal;
+    code = code > kLargest ? whole(kLargest) : code;
+    code = a >= kInfinityBits ? whole(kInfinities ? kLargest + 1 : 0x7f) : code;
+    return is_nan(bits) ? whole(0x7f) : code | (shift_right(bits, 24) & 0x80);
+  }
+  static KITH_INLINE F decode(I q, const Scale&) {
+    const I a = q & 0x7f;
+    const F small = to_float(a) * power(kUnitExponent);
+    I bits = (a + kRebias) << kDrop;
+    bits = a < (1 << kMantissa) ? bits_of(small) : bits;
+    if constexpr (kInfinities) bits = a == kLargest + 1 ? whole(kInfinityBits) : bits;
+    bits = a > (kInfinities ? kLargest + 1 : kLargest) ? whole(0x7fc00000) : bits;
+    return float_of(bits | (q & 0x80) << 24);
+  }
+};
+template <bool kStochastic>
+using E4m3 = SmallFloat<kStochastic, 20, 7, 0x7e, false>;
+template <bool kStochastic>
+using E5m2 = SmallFloat<kStochastic, 21, 15, 0x7b, true>;
+
+/* ---- packing: 32 codes and `kBits` words --------------------------------------------------------------------------- */
+
+#if defined(__AVX2__)
+// Bytes in order, from 32-bit lanes in order.
+template <bool kSigned>
+KITH_INLINE __m256i narrow(const __m256i* q) {
+  const __m256i low = _mm256_packs_epi32(q[0], q[1]);
+  const __m256i high = _mm256_packs_epi32(q[2], q[3]);
+  const __m256i mixed = kSigned ? _mm256_packs_epi16(low, high) : _mm256_packus_epi16(low, high);
+  return _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+#endif
+
+// kBits 1, 2, 4, 8 or 16.
+template <int kBits, bool kSigned>
+KITH_INLINE void pack(const I* codes, void* words) {
+#if defined(__AVX2__)
+  __m256i q[4];
+  static_assert(sizeof(q) == kVectors * sizeof(I));
+  std::memcpy(q, codes, sizeof(q));
+  if constexpr (kBits == 1) {
+    uint32_t bits = 0;
+    for (int k = 0; k < 4; k++) {
+      const __m256 top = _mm256_castsi256_ps(_mm256_slli_epi32(q[k], 31));
+      bits |= static_cast<uint32_t>(_mm256_movemask_ps(top)) << (8 * k);
+    }
+    std::memcpy(words, &bits, sizeof(bits));
+  } else if constexpr (kBits == 2) {
+    const __m256i bytes = _mm256_and_si256(narrow<kSigned>(q), _mm256_set1_epi8(3));
+    const __m256i nibbles = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(0x0401));
+    const __m256i fours = _mm256_madd_epi16(nibbles, _mm256_set1_epi32(0x00100001));
+    const __m128i low = _mm256_castsi256_si128(fours);
+    const __m128i shorts = _mm_packs_epi32(low, _mm256_extracti128_si256(fours, 1));
+    _mm_storel_epi64(static_cast<__m128i*>(words), _mm_packus_epi16(shorts, shorts));
+  } else if constexpr (kBits == 4) {
+    const __m256i bytes = _mm256_and_si256(narrow<kSigned>(q), _mm256_set1_epi8(15));
+    const __m256i twos = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(0x1001));
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi16(twos, twos), 0x08);
+    _mm_storeu_si128(static_cast<__m128i*>(words), _mm256_castsi256_si128(packed));
+  } else if constexpr (kBits == 8) {
+    _mm256_storeu_si256(static_cast<__m256i*>(words), narrow<kSigned>(q));
+  } else {
+    for (int k = 0; k < 2; k++) {
+      const __m256i mixed = _mm256_packus_epi32(q[2 * k], q[2 * k + 1]);
+      _mm256_storeu_si256(static_cast<__m256i*>(words) + k, _mm256_permute4x64_epi64(mixed, 0xd8));
+    }
+  }
+#else
+  uint32_t lanes[kPacket];
+  std::memcpy(lanes, codes, sizeof(lanes));
+  uint32_t packed[kBits];
+  constexpr int kEach = 32 / kBits;
+  for (int w = 0; w < kBits; w++) {
+    uint32_t word = 0;
+    for (int k = 0; k < kEach; k++) word |= (lanes[w * kEach + k] & ((1u << kBits) - 1)) << (k * kBits);
+    packed[w] = word;
+  }
+  std::memcpy(words, packed, sizeof(packed));
+#endif
+}
+
+template <int kBits, bool kSigned>
+KITH_INLINE void unpack(const void* words, I* codes) {
+#if defined(__AVX2__)
+  __m256i q[4];
+  const unsigned char* bytes = static_cast<const unsigned char*>(words);
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; k++) {
+    if constexpr (kBits == 8) {
+      const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes + 8 * k));
+      q[k] = kSigned ? _mm256_cvtepi8_epi32(eight) : _mm256_cvtepu8_epi32(eight);
+    } else if constexpr (kBits == 16) {
+      q[k] = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + 16 * k)));
+    } else {
+      // Eight codes of one word, each moved to the top of its lane and down again.
+      constexpr int kEach = 32 / kBits;
+      int32_t word;
+      std::memcpy(&word, bytes + 8 * k / kEach * 4, sizeof(word));
+      const int first = 32 - kBits - 8 * k % kEach * kBits;
+      const __m256i up = _mm256_setr_epi32(first, first - kBits, first - 2 * kBits, first - 3 * kBits,
+                                           first - 4 * kBits, first - 5 * kBits, first - 6 * kBits, first - 7 * kBits);
+      const __m256i top = _mm256_sllv_epi32(_mm256_set1_epi32(word), up);
+      q[k] = kSigned ? _mm256_srai_epi32(top, 32 - kBits) : _mm256_srli_epi32(top, 32 - kBits);
+    }
+  }
+  std::memcpy(codes, q, sizeof(q));
+#else
+  uint32_t packed[kBits];
+  std::memcpy(packed, words, sizeof(packed));
+  int32_t lanes[kPacket];
+  constexpr int kEach = 32 / kBits;
+  for (int k = 0; k < static_cast<int>(kPacket); k++) {
+    const uint32_t top = packed[k / kEach] << (32 - kBits - k % kEach * kBits);
+    lanes[k] = kSigned ? static_cast<int32_t>(top) >> (32 - kBits) : static_cast<int32_t>(top >> (32 - kBits));
+  }
+  std::memcpy(codes, lanes, sizeof(lanes));
+#endif
+}
+
+/* Where the codes of a packet lie in a message: one run of words, two for NATURAL. */
+struct Place {
+  unsigned char* codes;
+  unsigned char* exponents;
+};
+template <class Coder>
+KITH_INLINE void put(const I* codes, const Place& place) {
+  if constexpr (Coder::kBits == 9) {
+    I sign[kVectors];
+    for (int k = 0; k < kVectors; k++) sign[k] = (codes[k] >> 8) & 1;
+    pack<1, false>(sign, place.codes);
+    I exponent[kVectors];
+    for (int k = 0; k < kVectors; k++) exponent[k] = codes[k] & 255;
+    pack<8, false>(exponent, place.exponents);
+  } else {
+    pack<Coder::kBits, Coder::kSigned>(codes, place.codes);
+  }
+}
+template <class Coder>
+KITH_INLINE void take(const Place& place, I* codes) {
+  if constexpr (Coder::kBits == 9) {
+    I sign[kVectors];
+    unpack<1, false>(place.codes, sign);
+    unpack<8, false>(place.exponents, codes);
+    for (int k = 0; k < kVectors; k++) codes[k] |= sign[k] << 8;
+  } else {
+    unpack<Coder::kBits, Coder::kSigned>(place.codes, codes);
+  }
+}
+
+template <class Coder>
+KITH_INLINE Place place_of(const QuantizeCode& code, unsigned char* message, int64_t column) {
+  unsigned char* codes = message + code.scale_words * 4;
+  if constexpr (Coder::kBits == 9) {
+    return Place{codes + column / 8, codes + (code.cols + 31) / 32 * 4 + column};
+  } else {
+    return Place{codes + column / 8 * Coder::kBits, nullptr};
+  }
+}
+// Bytes in whole words of n codes.
+constexpr int64_t code_bytes(int64_t bits, int64_t n) { return (n * bits + 31) / 32 * 4; }
+
+/* Scales of the columns of a packet, as vectors of their elements. */
+struct Scales {
+  alignas(64) float a[kPacket];
+  alignas(64) float b[kPacket];
+  alignas(64) int32_t live[kPacket]; /* 0 where codes are 0 */
+  int64_t block = -1;                /* that fills it; -1: several, or none */
+
+  KITH_INLINE void set(const QuantizeCode& code, const float* scales, int64_t at, int64_t from, int64_t to) {
+    float first, second = 0;
+    int32_t alive = -1;
+    if (code.scales == 1) {
+      std::memcpy(&first, scales + at, sizeof(first));
+      second = code.levels > 0 ? first * static_cast<float>(code.levels) : -first;
+    } else {
+      std::memcpy(&first, scales + 2 * at, sizeof(first));
+      std::memcpy(&second, scales + 2 * at + 1, sizeof(second));
+    }
+    const bool nan = first != first;
+    if (code.kind == KITH_CODE_AFFINE) {
+      second = second - first;
+      if (nan || second == 0) alive = 0;
+    } else if (code.kind == KITH_CODE_QSGD || code.kind == KITH_CODE_ABSMAX) {
+      if (nan || first == 0) alive = 0;
+    } else if (nan) {
+      alive = 0;
+    }
+    for (int64_t k = from; k < to; k++) {
+      a[k] = first;
+      b[k] = second;
+      live[k] = alive;
+    }
+  }
+  // For the n columns from `column` on.
+  KITH_INLINE void cover(const QuantizeCode& code, const float* scales, int64_t column, int64_t n) {
+    int64_t at = column / code.block;
+    const int64_t end = (at + 1) * code.block;
+    if (end - column >= n) {
+      if (block != at) set(code, scales, at, 0, kPacket);
+      block = at;
+      return;
+    }
+    block = -1;
+    for (int64_t k = 0; k < n;) {
+      const int64_t stop = (at + 1) * code.block - column;
+      set(code, scales, at++, k, stop < n ? stop : n);
+      k = stop;
+    }
+    for (int64_t k = n; k < kPacket; k++) {
+      a[k] = 0;
+      b[k] = 0;
+      live[k] = 0;
+    }
+  }
+  KITH_INLINE Scale at(int k, F q) const {
+    return Scale{load<float, float>(a + k * kLanesF), load<float, float>(b + k * kLanesF), q};
+  }
+};
+
+/* ---- encode -------------------------------------------------------------------------------------------------------- */
+
+// One packet of whole memory: `residual` is where v - decode goes, or NULL.
+template <class Coder>
+KITH_INLINE F packet(const Source& source, int64_t at, const Scales& scales, F q, const F* u, float* residual,
+                     const Place& place, int64_t n) {
+  F bad{};
+  I codes[kVectors];
+#pragma GCC unroll 8
+  for (int k = 0; k < kVectors; k++) {
+    const F v = source.load(at + k * kLanesF);
+    Scale scale{};
+    if constexpr (Coder::kScaled) scale = scales.at(k, q);
+    codes[k] = Coder::code(v, scale, Coder::kRandom ? u[k] : F{});
+    if constexpr (Coder::kScaled) codes[k] &= load_bytes<I>(scales.live + k * kLanesF);
+    if (n < kPacket) {
+      const Mask<float> inside = first_lanes<float>(n - k * kLanesF);
+      codes[k] &= inside;
+    }
+    if constexpr (!Coder::kScaled) bad = watch<float>(bad, Coder::kBits == 16 ? Coder::decode(codes[k], scale) : v);
+    if (residual != nullptr) store<float>(residual + k * kLanesF, v - Coder::decode(codes[k], scale));
+  }
+  put<Coder>(codes, place);
+  return bad;
+}
+
+template <class Coder>
+__attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64_t row, int64_t begin, int64_t end,
+                                                 int64_t group, bool measured) {
+  const QuantizeCode& code = task.code;
+  const Source source = source_of(task, row);
+  float* const residual =
+      task.residual == nullptr ? nullptr : reinterpret_cast<float*>(task.residual + row * task.residual_pitch);
+  const float* const uniforms = row_of(task.uniforms, task.uniforms_pitch, row);
+  unsigned char* const message = task.messages + row * task.messages_pitch;
+  const float* const stored = reinterpret_cast<const float*>(message);
+  const F q = wide(static_cast<float>(code.levels));
+  const Philox philox(task.key0, task.key1, static_cast<uint32_t>(task.first_node + row), task.round, task.stream);
+  Scales scales;
+  F bad{};
+  int32_t found = 0;
+  for (int64_t from = begin; from < end; from += group) {
+    const int64_t to = end - from < group ? end : from + group;
+    if constexpr (Coder::kScaled) {
+      if (measured) {
+        for (int64_t b = from; b < to; b += code.block) {
+          const int64_t n = to - b < code.block ? to - b : code.block;
+          QuantizePart part;
+          measure_part(code, source, b, n, &part);
+          found |= put_scales(task, row, b / code.block, part, n);
+        }
+        scales.block = -1;
+      }
+    }
+    int64_t c = from;
+    F u[kVectors];
+    for (; c + kPacket <= to; c += kPacket) {
+      if constexpr (!Coder::kScaled) {
+        source.prefetch(c);
+        source.prefetch(c + 16);
+      }
+      if constexpr (Coder::kScaled) scales.cover(code, stored, c, kPacket);
+      if constexpr (Coder::kRandom) {
+        if (uniforms == nullptr) {
+          uniforms32(philox, c, u);
+        } else {
+          for (int k = 0; k < kVectors; k++) u[k] = load<float, float>(uniforms + c + k * kLanesF);
+        }
+      }
+      const F seen = packet<Coder>(source, c, scales, q, u, residual == nullptr ? nullptr : residual + c,
+                                   place_of<Coder>(code, message, c), kPacket);
+      bad = bad + seen;
+    }
+    if (c == to) continue;
+    // The rest of the row, on padded copies.
+    const int64_t n = to - c;
+    const size_t size = static_cast<size_t>(n) * sizeof(float);
+    float xs[kPacket] = {}, ms[kPacket] = {}, es[kPacket] = {}, us[kPacket] = {}, after[kPacket];
+    std::memcpy(xs, source.x + c, size);
+    if (source.minus != nullptr) std::memcpy(ms, source.minus + c, size);
+    if (source.e != nullptr) std::memcpy(es, source.e + c, size);
+    const Source padded{xs, source.minus == nullptr ? nullptr : ms, source.e == nullptr ? nullptr : es};
+    if constexpr (Coder::kScaled) scales.cover(code, stored, c, n);
+    if constexpr (Coder::kRandom) {
+      if (uniforms == nullptr) {
+        uniforms32(philox, c, u);
+      } else {
+        std::memcpy(us, uniforms + c, size);
+        std::memcpy(u, us, sizeof(us));
+      }
+    }
+    unsigned char words[2][kPacket * 2];
+    bad = bad +
+          packet<Coder>(padded, 0, scales, q, u, residual == nullptr ? nullptr : after, Place{words[0], words[1]}, n);
+    const Place place = place_of<Coder>(code, message, c);
+    if constexpr (Coder::kBits == 9) {
+      std::memcpy(place.codes, words[0], 4);
+      std::memcpy(place.exponents, words[1], static_cast<size_t>(code_bytes(8, n)));
+    } else {
+      std::memcpy(place.codes, words[0], static_cast<size_t>(code_bytes(Coder::kBits, n)));
+    }
+    if (residual != nullptr) std::memcpy(residual + c, after, size);
+  }
+  return found | (any_nan<float>(bad) ? 1 : 0);
+}
+
+/* ---- accumulate ---------------------------------------------------------------------------------------------------- */
+
+template <class Coder>
+__attribute__((noinline)) void accumulate_columns(const QuantizeCode& code, const QuantizeSum& sum, int64_t begin,
+                                                  int64_t end) {
+  Place places[kQuantizeEntries];
+  const float* scales[kQuantizeEntries];
+  for (int64_t e = 0; e < sum.count; e++) {
+    places[e] = place_of<Coder>(code, const_cast<unsigned char*>(sum.messages[e]), begin);
+    scales[e] = reinterpret_cast<const float*>(sum.messages[e]);
+  }
+  const F q = wide(static_cast<float>(code.levels));
+  Scales mixed;
+  int64_t block = begin / code.block;
+  int64_t block_end = (block + 1) * code.block;
+  for (int64_t c = begin; c < end; c += kPacket) {
+    const int64_t n = end - c < kPacket ? end - c : kPacket;
+    float* const y = sum.y + c;
+    float padded[kPacket] = {};
+    const bool part = n < kPacket;
+    F a[kVectors];
+    if (sum.from_zero != 0) {
+      for (int k = 0; k < kVectors; k++) a[k] = F{};
+    } else if (part) {
+      std::memcpy(padded, y, static_cast<size_t>(n) * sizeof(float));
+      std::memcpy(a, padded, sizeof(padded));
+    } else {
+      __builtin_prefetch(reinterpret_cast<const char*>(y) + kAheadBytes, 1);
+      __builtin_prefetch(reinterpret_cast<const char*>(y) + kAheadBytes + 64, 1);
+      for (int k = 0; k < kVectors; k++) a[k] = load<float, float>(y + k * kLanesF);
+    }
+    if (Coder::kScaled) {
+      while (block_end <= c) {
+        block++;
+        block_end += code.block;
+      }
+    }
+    const int64_t forward = c - begin;
+    for (int64_t e = 0; e < sum.count; e++) {
+      Place place = places[e];
+      if constexpr (Coder::kBits == 9) {
+        place.codes += forward / 8;
+        place.exponents += forward;
+      } else {
+        place.codes += forward / 8 * Coder::kBits;
+      }
+      I codes[kVectors];
+      if (part) {
+        unsigned char words[2][kPacket * 2] = {};
+        if constexpr (Coder::kBits == 9) {
+          std::memcpy(words[0], place.codes, 4);
+          std::memcpy(words[1], place.exponents, static_cast<size_t>(code_bytes(8, n)));
+        } else {
+          std::memcpy(words[0], place.codes, static_cast<size_t>(code_bytes(Coder::kBits, n)));
+        }
+        take<Coder>(Place{words[0], words[1]}, codes);
+      } else {
+        take<Coder>(place, codes);
+      }
+      const F w = wide(sum.weights[e]);
+      if (!Coder::kScaled || block_end - c >= n) {
+        Scale scale{F{}, F{}, q};
+        if constexpr (Coder::kScaled) {
+          if (code.scales == 1) {
+            scale.a = wide(scales[e][block]);
+            scale.b = -scale.a;
+          } else {
+            scale.a = wide(scales[e][2 * block]);
+            scale.b = wide(scales[e][2 * block + 1]);
+            if (code.kind == KITH_CODE_AFFINE) scale.b = scale.b - scale.a;
+          }
+        }
+        for (int k = 0; k < kVectors; k++) a[k] = fma(w, Coder::decode(codes[k], scale), a[k]);
+      } else {
+        mixed.cover(code, scales[e], c, n);
+        for (int k = 0; k < kVectors; k++) a[k] = fma(w, Coder::decode(codes[k], mixed.at(k, q)), a[k]);
+      }
+    }
+    if (part) {
+      std::memcpy(padded, a, sizeof(padded));
+      std::memcpy(y, padded, static_cast<size_t>(n) * sizeof(float));
+    } else if (sum.streaming != 0) {
+      for (int k = 0; k < kVectors; k++) stream(y + k * kLanesF, a[k]);
+    } else {
+      for (int k = 0; k < kVectors; k++) store<float>(y + k * kLanesF, a[k]);
+    }
+  }
+  if (sum.streaming != 0) stream_fence();
+}
+
+/* ---- which coder --------------------------------------------------------------------------------------------------- */
+
+// Calls f with a value of the coder's type.
+template <class Call>
+KITH_INLINE auto with_coder(const QuantizeCode& code, Call f) {
+  const bool random = code.stochastic != 0;
+  switch (code.kind) {
+    case KITH_CODE_QSGD:
+      return code.bits == 2 ? f(Qsgd<2>{}) : code.bits == 4 ? f(Qsgd<4>{}) : f(Qsgd<8>{});
+    case KITH_CODE_ABSMAX:
+      if (code.bits == 4) return random ? f(RandomLevels<4>{}) : f(Levels<4>{});
+      return random ? f(RandomLevels<8>{}) : f(Levels<8>{});
+    case KITH_CODE_AFFINE:
+      return f(Affine{});
+    case KITH_CODE_ONE_BIT:
+    case KITH_CODE_SCALED_SIGN:
+      return f(Means{});
+    case KITH_CODE_SIGN:
+      return f(Sign{});
+    case KITH_CODE_NATURAL:
+      return f(Natural{});
+    case KITH_CODE_BF16:
+      return random ? f(Bf16<true>{}) : f(Bf16<false>{});
+    case KITH_CODE_E4M3:
+      return random ? f(E4m3<true>{}) : f(E4m3<false>{});
+    default:
+      return random ? f(E5m2<true>{}) : f(E5m2<false>{});
+  }
+}
+
+int32_t encode(const QuantizeTask& task, int64_t row, int64_t begin, int64_t end, int64_t group, bool measured) {
+  return with_coder(
+      task.code, [&](auto coder) { return encode_columns<decltype(coder)>(task, row, begin, end, group, measured); });
+}
+
+// Decoding does not ask how a code was rounded.
+void accumulate(const QuantizeCode& code, const QuantizeSum& sum, int64_t begin, int64_t end) {
+  switch (code.kind) {
+    case KITH_CODE_QSGD:
+    case KITH_CODE_ABSMAX:
+      return code.bits == 2   ? accumulate_columns<Levels<2>>(code, sum, begin, end)
+             : code.bits == 4 ? accumulate_columns<Levels<4>>(code, sum, begin, end)
+                              : accumulate_columns<Levels<8>>(code, sum, begin, end);
+    case KITH_CODE_AFFINE:
+      return accumulate_columns<Affine>(code, sum, begin, end);
+    case KITH_CODE_ONE_BIT:
+    case KITH_CODE_SCALED_SIGN:
+      return accumulate_columns<Means>(code, sum, begin, end);
+    case KITH_CODE_SIGN:
+      return accumulate_columns<Sign>(code, sum, begin, end);
+    case KITH_CODE_NATURAL:
+      return accumulate_columns<Natural>(code, sum, begin, end);
+    case KITH_CODE_BF16:
+      return accumulate_columns<Bf16<false>>(code, sum, begin, end);
+    case KITH_CODE_E4M3:
+      return accumulate_columns<E4m3<false>>(code, sum, begin, end);
+    default:
+      return accumulate_columns<E5m2<false>>(code, sum, begin, end);
+  }
+}
+
+/* ---- majority ------------------------------------------------------------------------------------------------------ */
+
+// More rows than 2^31 - 1 have no message each.
+constexpr int kPlanes = 32;
+
+// a + b + c, bit by bit.
+KITH_INLINE U add3(U a, U b, U c, U* carry) {
+  const U half = a ^ b;
+  *carry = (a & b) | (half & c);
+  return half ^ c;
+}
+
+// Bits of `planes` are the numbers of ones so far; adds `carry` at the weight of plane `from`.
+KITH_INLINE void add_carry(U* planes, int from, int count, U carry) {
+  for (int p = from; p < count; p++) {
+    const U both = planes[p] & carry;
+    planes[p] ^= carry;
+    carry = both;
+  }
+}
+
+void majority(const unsigned char* messages, int64_t pitch, int64_t rows, int64_t cols, int64_t begin, int64_t end,
+              unsigned char* out) {
+  constexpr int64_t kBytes = static_cast<int64_t>(sizeof(U));
+  int count = 3;
+  while (count < kPlanes && (rows >> count) > 0) count++;
+  const int64_t needed = rows / 2 + rows % 2;
+  for (int64_t w = begin; w < end; w += kBytes / 4) {
+    const size_t size = static_cast<size_t>(end - w < kBytes / 4 ? (end - w) * 4 : kBytes);
+    const auto get = [&](int64_t r) __attribute__((always_inline)) {
+      U v{};
+      if (r >= rows) return v;
+      const unsigned char* from = messages + r * pitch + w * 4;
+      if (size == sizeof(U)) return load_bytes<U>(from);
+      std::memcpy(&v, from, size);
+      return v;
+    };
+    U planes[kPlanes];
+    for (int p = 0; p < count; p++) planes[p] = U{};
+    for (int64_t r = 0; r < rows; r += 8) {
+      U twos[4], fours[2], eights;
+      planes[0] = add3(planes[0], get(r), get(r + 1), &twos[0]);
+      planes[0] = add3(planes[0], get(r + 2), get(r + 3), &twos[1]);
+      planes[1] = add3(planes[1], twos[0], twos[1], &fours[0]);
+      planes[0] = add3(planes[0], get(r + 4), get(r + 5), &twos[2]);
+      planes[0] = add3(planes[0], get(r + 6), get(r + 7), &twos[3]);
+      planes[1] = add3(planes[1], twos[2], twos[3], &fours[1]);
+      planes[2] = add3(planes[2], fours[0], fours[1], &eights);
+      add_carry(planes, 3, count, eights);
+    }
+    U above{}, equal = ~U{};
+    for (int p = count - 1; p >= 0; p--) {
+      const U wanted = (needed >> p & 1) != 0 ? ~U{} : U{};
+      above |= equal & planes[p] & ~wanted;
+      equal &= ~(planes[p] ^ wanted);
+    }
+    const U result = above | equal;
+    std::memcpy(out + w * 4, &result, size);
+  }
+  if (end * 32 > cols && cols % 32 != 0) {
+    uint32_t last;
+    std::memcpy(&last, out + (end - 1) * 4, sizeof(last));
+    last &= (1u << (cols % 32)) - 1;
+    std::memcpy(out + (end - 1) * 4, &last, sizeof(last));
+  }
+}
+
+}  // namespace
+
+extern const QuantizeKernels quantize_kernels;
+const QuantizeKernels quantize_kernels = {encode, measure, settle, accumulate, majority};
+
+}  // namespace kith::KITH_TIER
