@@ -7,7 +7,6 @@ import dev.kith.kernel.Expression;
 import dev.kith.kernel.Reduction;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.stream.IntStream;
 
 /**
  * Algorithms in which all nodes hold the same parameters and learn the mean of what they send, as
@@ -30,20 +29,7 @@ abstract class CommonModelOptimizer extends LockstepOptimizer {
 
   @Override
   final void requireWeights(MixingMatrix w) {
-    long round = round();
-    IntStream.range(0, network().nodes())
-        .filter(i -> !network().schedule().isAlive(round, i))
-        .findFirst()
-        .ifPresent(
-            i -> {
-              throw new IllegalArgumentException(
-                  name()
-                      + " needs all nodes in every round, and node "
-                      + i
-                      + " does not take part in round "
-                      + round
-                      + ": take a schedule without failing nodes, or central");
-            });
+    requireAllNodes();
   }
 
   final CommonModel model() {

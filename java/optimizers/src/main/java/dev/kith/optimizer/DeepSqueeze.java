@@ -84,14 +84,7 @@ public final class DeepSqueeze extends LockstepOptimizer {
               + w.kind()
               + ": only they keep the mean");
     }
-    if (absentRows().length > 0) {
-      throw new IllegalArgumentException(
-          "DeepSqueeze needs all nodes in every round, and node "
-              + (network().firstNode() + absentRows()[0])
-              + " does not take part in round "
-              + round()
-              + ": take a schedule without failing nodes");
-    }
+    requireAllNodes();
   }
 
   @Override

@@ -126,6 +126,24 @@ abstract class LockstepOptimizer implements Optimizer {
         .toArray();
   }
 
+  /** Refuses a round in which a node does not take part; every process comes to the same. */
+  final void requireAllNodes() {
+    IntStream.range(0, network.nodes())
+        .filter(node -> !network.schedule().isAlive(round, node))
+        .findFirst()
+        .ifPresent(
+            node -> {
+              throw new IllegalArgumentException(
+                  name
+                      + " needs all nodes in every round, and node "
+                      + node
+                      + " does not take part in round "
+                      + round
+                      + ": take a schedule without failing nodes, or an algorithm that goes on"
+                      + " without them, such as dsgd");
+            });
+  }
+
   /** Releases it together with the optimizer. */
   final <T extends AutoCloseable> T own(T resource) {
     owned.add(resource);

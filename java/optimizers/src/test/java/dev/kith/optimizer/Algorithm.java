@@ -278,6 +278,17 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .stepSize(0.05)
                     .referenceProbability(0.5)
                     .build()));
+    all.add(
+        new Algorithm(
+            "dgc",
+            1,
+            ring,
+            (p, w, x) ->
+                DeepGradientCompression.builder(p, w, x)
+                    .stepSize(0.02)
+                    .momentum(0.5)
+                    .compressor(Compressor.parse("top-k:2"))
+                    .build()));
     return all;
   }
 
