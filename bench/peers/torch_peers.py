@@ -56,6 +56,16 @@ def sparse(file, rows):
     )
 
 
+class LargestFirst:
+    """A result whose order is free: its sizes, the largest first."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def view(self, _):
+        return self.values.abs().sort(descending=True).values
+
+
 def prepare(operation, rows, cols, file):
     """Returns the form used, a function that computes once, and the tensor of results."""
     if operation in ("mix-ring", "mix-er8", "mix-dense") and rows <= 256:
@@ -119,6 +129,21 @@ def prepare(operation, rows, cols, file):
             x.sub_(v)
 
         return "in place", heavy_ball, x
+    if operation in ("topk", "topk-ef"):
+        x, k = matrix(0, rows, cols).view(-1), max(1, cols // 100)
+        kept = torch.zeros_like(x)
+        sizes, largest = torch.empty_like(x), torch.empty(k)
+        index, sent = torch.empty(k, dtype=torch.int64), torch.empty(k)
+
+        def topk():
+            v = x if operation == "topk" else kept.add_(x)
+            torch.abs(v, out=sizes)
+            torch.topk(sizes, k, sorted=False, out=(largest, index))
+            torch.index_select(v, 0, index, out=sent)
+            if operation == "topk-ef":
+                kept.index_fill_(0, index, 0)
+
+        return "abs(out=), topk(out=), index_select(out=)", topk, LargestFirst(sent)
     if operation == "multiply":
         a, b = matrix(0, rows, cols), matrix(1, rows, cols)
         c = torch.empty_like(a)

@@ -11,8 +11,9 @@ import java.util.Optional;
 /**
  * The goal table as data. Names are operation-size-dtype with M = 10^6 and never change. Measures:
  * {@code twin} (share), the names of peers (their time over Kith's), {@code apart} (mix and step
- * called one after the other, over the fused form), {@code ns}, {@code ms}, {@code buildSeconds},
- * {@code memoryOverState}, {@code seconds}, {@code testAccuracy}, {@code meanModelAccuracy}.
+ * called one after the other, over the fused form), {@code overAlone} (top-k with error feedback
+ * over top-k alone), {@code ns}, {@code ms}, {@code buildSeconds}, {@code memoryOverState}, {@code
+ * seconds}, {@code testAccuracy}, {@code meanModelAccuracy}.
  *
  * @param name the row's name
  * @param family family of kernels; {@code train} for whole runs
@@ -45,6 +46,15 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               below("ms", 110, "under 110 ms"),
               below("buildSeconds", 2, "graph and weights under 2 s"),
               below("memoryOverState", 4, "memory under 4x the state")),
+          kernel(
+              "topk-25M-1pct-f32",
+              "topk-1x25000000",
+              twin(0.25),
+              faster(30, Peers.TORCH, "libtorch topk(out=)")),
+          kernel(
+              "topk-ef-25M-1pct-f32",
+              "topk-ef-1x25000000",
+              below("overAlone", 1.4, "under 1.4x top-k alone")),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 

@@ -73,6 +73,9 @@ final class Goals {
       if (workload.operation() == Operation.ATC_RING) {
         measures.put("apart", apart(workload, kernel, pairs));
       }
+      if (workload.operation() == Operation.TOPK_EF) {
+        measures.put("overAlone", overAlone(workload, kernel, pairs));
+      }
       if (row.name().equals("mix-regular4-1000000x64-f32")) {
         LargeGraph.Cost cost = LargeGraph.measure(workload);
         measures.put("buildSeconds", cost.buildSeconds());
@@ -111,6 +114,16 @@ final class Goals {
   private static double apart(Workload workload, Paired.Timed fused, int pairs) throws Exception {
     try (KithKernels.Apart apart = new KithKernels.Apart(workload)) {
       return Paired.alternate(fused, Paired.timed(apart::run), pairs).ratio();
+    }
+  }
+
+  /** The time with error feedback over that without. */
+  private static double overAlone(Workload workload, Paired.Timed kernel, int pairs)
+      throws Exception {
+    Workload plain = new Workload(Operation.TOPK, workload.rows(), workload.cols());
+    try (KithKernels.KithTask alone = new KithKernels.KithTask(plain)) {
+      alone.run();
+      return 1 / Paired.alternate(kernel, Paired.timed(alone::run), pairs).ratio();
     }
   }
 

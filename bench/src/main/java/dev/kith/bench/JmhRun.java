@@ -22,6 +22,7 @@ final class JmhRun {
       Map.of(
           "mixing", MixingBenchmark.class,
           "reduction", ReductionBenchmark.class,
+          "sparsify", SparsifyBenchmark.class,
           "step", StepBenchmark.class,
           "product", ProductBenchmark.class,
           "memory", MemoryBenchmark.class);

@@ -11,6 +11,7 @@ import dev.kith.kernel.MixingWeights;
 import dev.kith.kernel.NodeTree;
 import dev.kith.kernel.Product;
 import dev.kith.kernel.Reduction;
+import dev.kith.kernel.Sparsify;
 import dev.kith.kernel.Step;
 import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
@@ -114,6 +115,7 @@ final class KithKernels implements Implementation {
     private final List<AutoCloseable> open = new ArrayList<>(List.of(queue));
     private final DeviceMatrix x;
     private final Plan plan;
+    private Optional<double[]> sizes = Optional.empty();
 
     KithTask(Workload w) {
       this.w = w;
@@ -130,6 +132,7 @@ final class KithKernels implements Implementation {
             case ADAMW, ADAMW_BF16GRAD -> adamW();
             case HEAVY_BALL -> heavyBall();
             case MULTIPLY -> multiply();
+            case TOPK, TOPK_EF -> topK();
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };
@@ -232,6 +235,27 @@ final class KithKernels implements Implementation {
       return new Plan(() -> Product.multiply(x, false, b, false, c), c, List.of(x, b), List.of(c));
     }
 
+    private Plan topK() {
+      DeviceMatrix message =
+          keep(
+              DeviceMatrix.allocate(queue, w.rows(), Sparsify.Form.TOP.words(w.sent()), DType.I32));
+      Optional<DeviceMatrix> none = Optional.empty();
+      if (w.operation() == Operation.TOPK) {
+        return new Plan(
+            () -> Sparsify.top(x, none, none, w.sent(), 0, message, none),
+            message,
+            List.of(x),
+            List.of());
+      }
+      DeviceMatrix residual = zeros(DType.F32);
+      Optional<DeviceMatrix> kept = Optional.of(residual);
+      return new Plan(
+          () -> Sparsify.top(x, none, kept, w.sent(), 0, message, none),
+          message,
+          List.of(x, residual),
+          List.of(residual));
+    }
+
     private Plan convert() {
       DeviceMatrix y = zeros(DType.BF16);
       return new Plan(() -> Memory.convert(x, y), y, List.of(x), List.of(y));
@@ -271,8 +295,25 @@ final class KithKernels implements Implementation {
         case ROWNORM -> Math.sqrt(plan.result().get(0, index));
         case CONSENSUS -> Arrays.stream(plan.result().toDoubles()).sum() / w.rows();
         case GRAM -> plan.result().get(index / w.rows(), index % w.rows());
+        case TOPK, TOPK_EF -> sizes()[(int) index];
         default -> plan.result().get(index / w.cols(), index % w.cols());
       };
+    }
+
+    /** What was sent, the largest first; without its sign, since equal sizes are alike. */
+    private double[] sizes() {
+      if (sizes.isEmpty()) {
+        int k = w.sent();
+        double[] words = plan.result().toDoubles();
+        sizes =
+            Optional.of(
+                Arrays.stream(words, k, 2 * k)
+                    .map(word -> -Math.abs(Float.intBitsToFloat((int) word)))
+                    .sorted()
+                    .map(size -> -size)
+                    .toArray());
+      }
+      return sizes.get();
     }
 
     @Override

@@ -37,6 +37,10 @@ enum Operation {
   HEAVY_BALL("step", 20),
   /** C = A B of square matrices. */
   MULTIPLY("product", 12),
+  /** The largest hundredth of a row, as columns and values. */
+  TOPK("sparsify", 4),
+  /** The same with error feedback: what is not sent is added next time. */
+  TOPK_EF("sparsify", 12),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */

@@ -1,5 +1,6 @@
 package dev.kith.bench;
 
+import java.util.Optional;
 import java.util.stream.LongStream;
 
 /** What must come out of a workload, in f64, at a few elements. */
@@ -8,6 +9,7 @@ final class Reference {
 
   private final Workload workload;
   private final Weights weights;
+  private Optional<double[]> sizes = Optional.empty();
 
   Reference(Workload workload) {
     this.workload = workload;
@@ -32,6 +34,7 @@ final class Reference {
       case CONSENSUS -> 1;
       case GRAM -> (long) workload.rows() * workload.rows();
       case DSGT_RING -> 2 * workload.elements();
+      case TOPK, TOPK_EF -> workload.sent();
       default -> workload.elements();
     };
   }
@@ -142,6 +145,7 @@ final class Reference {
         }
         yield sum;
       }
+      case TOPK, TOPK_EF -> sizes()[(int) index];
       case CONVERT_BF16 -> x(row, col);
       case GATHER -> x(shuffled(row, workload.rows()), col);
     };
@@ -161,6 +165,26 @@ final class Reference {
 
   private static int gcd(int a, int b) {
     return b == 0 ? a : gcd(b, a % b);
+  }
+
+  /** The sizes of a row's elements, the largest first, as many as are sent. */
+  private double[] sizes() {
+    if (sizes.isEmpty()) {
+      // Elements are multiples of 2^-24 up to 1/2, so that counting sorts them.
+      int[] counts = new int[(1 << 23) + 1];
+      for (long c = 0; c < workload.cols(); c++) {
+        counts[(int) Math.abs(x(0, c) * 0x1p24)]++;
+      }
+      double[] largest = new double[workload.sent()];
+      int at = 0;
+      for (int size = counts.length - 1; at < largest.length; size--) {
+        for (int i = 0; i < counts[size] && at < largest.length; i++) {
+          largest[at++] = size * 0x1p-24;
+        }
+      }
+      sizes = Optional.of(largest);
+    }
+    return sizes.get();
   }
 
   private double x(int row, long col) {

@@ -52,6 +52,11 @@ record Workload(Operation operation, int rows, long cols) {
     return rows * cols;
   }
 
+  /** Elements that {@link Operation#TOPK} sends of each row. */
+  int sent() {
+    return (int) Math.max(1, cols / 100);
+  }
+
   /** Bytes that must be moved, each stream once. */
   long bytes() {
     return elements() * operation.bytesPerElement();

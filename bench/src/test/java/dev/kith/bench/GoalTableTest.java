@@ -25,6 +25,8 @@ class GoalTableTest {
             "call-64",
             "mix-regular4-100000x64-f32",
             "mix-regular4-1000000x64-f32",
+            "topk-25M-1pct-f32",
+            "topk-ef-25M-1pct-f32",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());
