@@ -4,10 +4,16 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** Reads the names of compressors: a word, then values and options after colons. */
 final class CompressorNames {
-  private static final String KNOWN = "identity, top-k:K, random-k:K, threshold:T:capacity=K";
+  private static final String KNOWN =
+      "identity, top-k:K, random-k:K, threshold:T:capacity=K, qsgd:LEVELS, "
+          + Arrays.stream(Quantizer.Method.values())
+              .filter(m -> m != Quantizer.Method.QSGD)
+              .map(Quantizer.Method::label)
+              .collect(Collectors.joining(", "));
 
   private final String name;
   private final List<String> options;
@@ -32,15 +38,31 @@ final class CompressorNames {
               new Threshold(
                   number(value("a threshold")),
                   amount(option("capacity").orElseThrow(() -> missing("capacity="))));
+          case "qsgd" -> quantizer(Quantizer.qsgd(whole(value("levels"))));
           default ->
-              throw new IllegalArgumentException(
-                  "there is no compressor '" + name + "': take one of " + KNOWN);
+              quantizer(
+                  Arrays.stream(Quantizer.Method.values())
+                      .filter(m -> m != Quantizer.Method.QSGD && m.label().equals(word))
+                      .findFirst()
+                      .map(Quantizer::of)
+                      .orElseThrow(
+                          () ->
+                              new IllegalArgumentException(
+                                  "there is no compressor '" + name + "': take one of " + KNOWN)));
         };
     if (!options.isEmpty()) {
       throw new IllegalArgumentException(
           "the compressor '" + name + "' does not take '" + options.getFirst() + "': leave it out");
     }
     return compressor;
+  }
+
+  private Quantizer quantizer(Quantizer start) {
+    Quantizer quantizer = block().map(start::withBlock).orElse(start);
+    if (flag("max")) {
+      quantizer = quantizer.withMaxNorm();
+    }
+    return flag("stochastic") ? quantizer.withStochasticRounding() : quantizer;
   }
 
   private IllegalArgumentException missing(String what) {

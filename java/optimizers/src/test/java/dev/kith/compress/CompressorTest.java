@@ -51,14 +51,20 @@ class CompressorTest {
 
   @Test
   void defaultsAreLeftOutOfNames() {
+    assertEquals("qsgd:4", Compressor.parse("qsgd:4:block=512").name());
     assertEquals("top-k:1", Compressor.parse("top-k:1.0").name());
     assertEquals("top-k:0.00001", Compressor.parse("top-k:1e-5").name());
+    assertEquals("scaled-sign", Compressor.parse("scaled-sign:block=row").name());
   }
 
   @Test
   void whatIsNoNameIsRefusedWithTheRemedy() {
     refused("", "no compressor ''", "top-k:K");
-    refused("topk:3", "no compressor 'topk:3'", "top-k:K", "random-k:K");
+    refused("topk:3", "no compressor 'topk:3'", "top-k:K", "int8");
+    refused("qsgd", "levels");
+    refused("qsgd:0", "0 levels", "1 to 127");
+    refused("qsgd:128", "128 levels");
+    refused("qsgd:four", "'four'", "whole number");
     refused("top-k", "k after a colon");
     refused("top-k:0", "k is 0.0", "whole number from 1");
     refused("top-k:-1", "k is -1.0");
@@ -70,6 +76,9 @@ class CompressorTest {
     refused("threshold:0.1", "capacity=");
     refused("threshold:-1:capacity=1", "-1.0");
     refused("threshold:NaN:capacity=1", "NaN");
+    refused("natural:block=8", "no scales");
+    refused("sign:stochastic", "no choice of rounding");
+    refused("int8:max", "only qsgd");
   }
 
   @ParameterizedTest
@@ -78,7 +87,20 @@ class CompressorTest {
     "top-k:0.01, 1000, 80",
     "top-k:3:block=32, 100, 96",
     "random-k:0.01, 1000, 40",
-    "threshold:1.0:capacity=10, 1000, 84"
+    "threshold:1.0:capacity=10, 1000, 84",
+    "qsgd:4, 1000, 508",
+    "qsgd:1, 1000, 260",
+    "qsgd:8, 1000, 1008",
+    "natural, 1000, 1128",
+    "terngrad, 1000, 256",
+    "sign, 1000, 128",
+    "scaled-sign, 1000, 132",
+    "one-bit, 1000, 136",
+    "int8, 1000, 1016",
+    "int4, 1000, 564",
+    "affine, 1000, 1008",
+    "bf16, 1000, 2000",
+    "fp8-e4m3, 1000, 1000"
   })
   void aPayloadHasTheBytesOfItsDefinition(String name, long columns, long bytes) {
     assertEquals(bytes, Compressor.parse(name).payloadBytes(Layout.flat(columns)));
@@ -144,7 +166,7 @@ class CompressorTest {
 
   @Test
   void whatIsDrawnDiffersByNodeRoundSeedAndChannel() {
-    for (String name : List.of("random-k:0.1", "random-k:9:unscaled")) {
+    for (String name : List.of("random-k:0.1", "qsgd:4", "natural", "int4:stochastic")) {
       try (Queue queue = Device.cpu().newQueue();
           DeviceMatrix x = rows(queue, 1, LAYOUT, 1)) {
         Set<List<Integer>> seen = new HashSet<>();
@@ -191,14 +213,14 @@ class CompressorTest {
         DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
         DeviceMatrix wide = DeviceMatrix.allocate(queue, 3, 300, DType.F32);
         DeviceMatrix doubles = DeviceMatrix.allocate(queue, 3, 30, DType.F64);
-        Codec codec = Compressor.parse("top-k:3").bind(x, new Codec.Sender(0, 9, 1));
-        Codec other = Compressor.parse("top-k:3").bind(x, new Codec.Sender(0, 9, 1));
+        Codec codec = Compressor.parse("int8").bind(x, new Codec.Sender(0, 9, 1));
+        Codec other = Compressor.parse("int8").bind(x, new Codec.Sender(0, 9, 1));
         Messages messages = codec.messages();
         Messages strange = other.messages()) {
       assertTrue(
           assertThrows(
                   IllegalArgumentException.class,
-                  () -> Compressor.parse("top-k:3").bind(doubles, new Codec.Sender(0, 9, 1)))
+                  () -> Compressor.parse("int8").bind(doubles, new Codec.Sender(0, 9, 1)))
               .getMessage()
               .contains("F64"));
       assertTrue(
@@ -236,6 +258,7 @@ class CompressorTest {
           codec.encode(x, messages, 4);
           assertArrayEquals(new int[] {0, 1, 0}, flags(messages), name + " at " + column);
           x.set(1, column, old);
+          codec.undo();
         }
       }
       codec.encode(x, messages, 5);

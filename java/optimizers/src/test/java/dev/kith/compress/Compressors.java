@@ -15,6 +15,27 @@ public final class Compressors {
         "random-k:0.1",
         "random-k:5:unscaled",
         "random-k:0.25:common",
-        "threshold:1.0:capacity=0.75");
+        "threshold:1.0:capacity=0.75",
+        "qsgd:4",
+        "qsgd:7:block=16:max",
+        "qsgd:1:block=row",
+        "qsgd:100",
+        "natural",
+        "terngrad",
+        "terngrad:block=8",
+        "sign",
+        "scaled-sign",
+        "scaled-sign:block=33",
+        "one-bit",
+        "int8",
+        "int8:block=8:stochastic",
+        "int4",
+        "int4:block=row:stochastic",
+        "affine",
+        "affine:block=20",
+        "bf16",
+        "bf16:stochastic",
+        "fp8-e4m3",
+        "fp8-e5m2:stochastic");
   }
 }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
 import dev.kith.device.Queue;
 import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
@@ -27,6 +28,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ConstantsTest {
   private static final int D = 192;
   private static final int SAMPLES = 1024;
+  private static final Layout LAYOUT = Layout.builder().tensor("w", "a", 12, 16).build();
 
   static List<String> names() {
     return Compressors.all();
@@ -71,7 +73,7 @@ class ConstantsTest {
       size += (double) value * value;
     }
     try (Queue queue = Device.cpu().newQueue();
-        DeviceMatrix rows = DeviceMatrix.allocate(queue, nodes, D, DType.F32);
+        DeviceMatrix rows = DeviceMatrix.allocate(queue, nodes, LAYOUT, DType.F32);
         DeviceMatrix y = rows.like();
         Codec codec = Compressor.parse(name).bind(rows, new Codec.Sender(0, 21, 0));
         Messages messages = codec.messages()) {
@@ -140,5 +142,20 @@ class ConstantsTest {
     }
     float[] equal = vectors.get("all equal");
     assertEquals(1 - 19.0 / D, measure("top-k:0.1", equal).error(), 0x1p-20);
+    // Numbers of 1.5 become 1 or 2: a third of themselves is lost either way.
+    assertEquals(0.125 * 8 / 9, measure("natural", vectors.get("alternating")).error(), 0x1p-20);
+    // s = 1: E |C(x)|^2 = |x|_2 |x|_1.
+    Measured one = measure("qsgd:1:block=row", equal);
+    assertEquals(Math.sqrt(D) - 1, one.error(), 5 * one.spread() + 0x1p-20);
+    assertEquals(
+        1 - 1.0 / D, measure("scaled-sign:block=row", vectors.get("one number")).error(), 0x1p-20);
+  }
+
+  @Test
+  void shortFloatsKeepTheirRelativeErrorWithinTheirRange() {
+    float[] x = vector(c -> (c % 2 == 0 ? 1 : -1) * Math.pow(2, c / 16.0 - 5.5));
+    assertTrue(measure("fp8-e4m3", x).error() <= 0x1p-8);
+    assertTrue(measure("fp8-e5m2", x).error() <= 0x1p-6);
+    assertTrue(measure("fp8-e4m3", x).error() > 0x1p-14, "and it is not exact");
   }
 }

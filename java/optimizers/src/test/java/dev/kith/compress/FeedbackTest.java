@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
 import dev.kith.device.Queue;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
@@ -29,6 +30,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Error feedback, EF21 and DIANA: the sequences and invariants of their definitions. */
 class FeedbackTest {
+  private static final Layout MATRIX =
+      Layout.builder().tensor("w", "a", 6, 10).tensor("b", "a", 4).build();
   private static final Codec.Sender FIRST = new Codec.Sender(0, 7, 0);
 
   static java.util.List<String> names() {
@@ -71,7 +74,7 @@ class FeedbackTest {
     int d = 64;
     int rounds = 20;
     try (Queue queue = Device.cpu().newQueue();
-        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, d, DType.F32);
+        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, MATRIX, DType.F32);
         DeviceMatrix y = x.like();
         Codec codec = Compressor.parse(name).bind(x, FIRST);
         ErrorFeedback feedback = new ErrorFeedback(codec, x)) {
@@ -118,7 +121,7 @@ class FeedbackTest {
   @MethodSource("names")
   void aRoundThatFailedIsUndone(String name) {
     try (Queue queue = Device.cpu().newQueue();
-        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, 64, DType.F32);
+        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, MATRIX, DType.F32);
         Codec codec = Compressor.parse(name).bind(x, FIRST);
         ErrorFeedback feedback = new ErrorFeedback(codec, x)) {
       x.upload(
@@ -141,7 +144,7 @@ class FeedbackTest {
   void aSavedStateContinuesWithTheSameBits(String name, @TempDir Path folder) {
     Path file = folder.resolve("state");
     try (Queue queue = Device.cpu().newQueue();
-        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, 64, DType.F32);
+        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, MATRIX, DType.F32);
         Codec codec = Compressor.parse(name).bind(x, FIRST);
         ErrorFeedback feedback = new ErrorFeedback(codec, x);
         Codec codec2 = Compressor.parse(name).bind(x, FIRST);

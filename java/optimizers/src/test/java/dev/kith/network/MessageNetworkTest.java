@@ -190,6 +190,37 @@ class MessageNetworkTest {
     }
   }
 
+  @Test
+  void absentNodesAreNeitherCountedNorAveraged() {
+    MixingSchedule schedule =
+        FailingSchedule.of(
+            Topologies.ring(N),
+            new WeightRule.Metropolis(),
+            Failures.builder().removeNodes(1, 3, 5, 9).build());
+    try (Queue queue = Device.cpu().newQueue();
+        Network network = Network.builder(schedule).build();
+        DeviceMatrix x = DeviceMatrix.allocate(queue, N, 4, DType.F32);
+        DeviceMatrix mean = x.like(1, 4, DType.F32);
+        Codec codec = Compressor.parse("identity").bind(x, new Codec.Sender(0, 7, 0));
+        Messages messages = codec.messages()) {
+      network.round(2);
+      int sum = 0;
+      int present = 0;
+      for (int i = 0; i < N; i++) {
+        x.set(i, 1, 1 << i);
+        if (schedule.isAlive(2, i)) {
+          sum += 1 << i;
+          present++;
+        }
+      }
+      assertEquals(N - 3, present);
+      codec.encode(x, messages, 2);
+      network.average(messages, mean);
+      assertArrayEquals(new float[] {0, (float) sum / present, 0, 0}, mean.toFloats());
+      assertEquals((long) present * (present - 1), network.meter().messages());
+    }
+  }
+
   /** A transport that changes one byte of what arrives. */
   private record Damaging(Transport inner, long at, int round, int[] count) implements Transport {
     @Override
