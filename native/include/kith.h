@@ -586,6 +586,82 @@ KITH_API kith_status kith_sign_majority(kith_queue* queue, const kith_matrix* me
 KITH_API kith_status kith_code_check(const kith_code* code, int64_t cols, const void* words, int64_t count,
                                      kith_call* call);
 
+/* ---- family lowrank ------------------------------------------------------------------------------------------ */
+
+/*
+ * Tensors inside a row, as matrices: V_t(i, j) = v(offset + i cols + j), rows x cols row-major, is approximated by
+ * P_t Q_t^T of `rank` columns, 1 <= rank <= min(KITH_MAX_RANK, rows, cols). Tensors ascend and do not overlap; columns of a row that
+ * belong to none are neither read nor written.
+ * Factors are f32 matrices, a row per node, or one row that is common to all of them. They hold the transposed factors
+ * one after another: element (i, k) of P_t stands at column sum_{s < t} rank_s rows_s + k rows_t + i of p, element (j, k)
+ * of Q_t at column sum_{s < t} rank_s cols_s + k cols_t + j of q. p and q have at least as many columns as the factors
+ * need; those beyond are left alone.
+ * v = x;  x - minus;  residual + x;  residual + (x - minus), as minus and residual (both NULL or of the shape of x) are
+ * given: one f32 operation each. All matrices are f32; x of another dtype is KITH_UNSUPPORTED. A call takes all tensors
+ * of all rows.
+ */
+#define KITH_MAX_RANK 64
+
+typedef struct kith_shape {
+  int64_t offset; /* column of element (0, 0) in a row */
+  int64_t rows;
+  int64_t cols;
+  int64_t rank;
+} kith_shape;
+
+/*
+ * P_t = V_t Q_t, row r of p from row r of x and of q (or its one row). The sum over j stands on the tree of a row with 16
+ * lanes in place of 64: chunks of 4096 columns j; lane l takes the j = l (mod 16), lane = fma(v, q, lane) in f32 from +0;
+ * lanes fold 8, 4, 2, 1; chunk results are widened to f64, combined pairwise, and the last is rounded to f32.
+ * flags (I32, 1 x x.rows, or NULL): ORs in 1 at r when an element of v(r, :) in a tensor is NaN or infinite.
+ */
+KITH_API kith_status kith_lowrank_left(kith_queue* queue, const kith_shape* shapes, int64_t count, const kith_matrix* x,
+                                       const kith_matrix* minus, const kith_matrix* residual, const kith_matrix* q,
+                                       const kith_matrix* p, const kith_matrix* flags, kith_call* call);
+/*
+ * Q_t = V_t^T P_t, row r of q from row r of x and of p (or its one row). The sum over i: chunks of 256 rows i, in each a =
+ * fma(v, p, a) in f32 from +0 in ascending order; chunk results are widened to f64, combined pairwise (neighbours first, an
+ * odd last one moving up unchanged), and the last is rounded to f32.
+ */
+KITH_API kith_status kith_lowrank_right(kith_queue* queue, const kith_shape* shapes, int64_t count,
+                                        const kith_matrix* x, const kith_matrix* minus, const kith_matrix* residual,
+                                        const kith_matrix* p, const kith_matrix* q, kith_call* call);
+/*
+ * Makes the columns of every P_t (right = 0, factors laid out as p) or Q_t (right = 1, as q) orthonormal, in place:
+ * classical Gram-Schmidt, twice. With <a, b> the sum of a b in f64 (the product is exact there) on the tree of a row with
+ * chunks of 1024 and 32 lanes that fold 16, 8, 4, 2, 1, column k becomes, in this order:
+ *   s = <v, v>;  v = f32(v / sqrt(s))                             division in f64
+ *   twice, when k > 0:  c_i = f32(<p_i, v>) for i < k;  v = f32(v - c_0 p_0 - c_1 p_1 - ...), in f64 from the left
+ *   n = <v, v>;  v = f32(v / sqrt(n))
+ * A column that the others span (s = 0, or n <= 2^-40) becomes the unit vector e_j that they span least instead: j has the
+ * smallest sum of p_i(j)^2 over i < k, in f64 from +0 in ascending i, and the lowest index among equals; then again from
+ * "twice" on, and its n is taken as it is. So finite factors give orthonormal columns, whatever their rank. From the first
+ * column whose s is NaN or infinite on all are NaN.
+ */
+KITH_API kith_status kith_lowrank_orthonormalise(kith_queue* queue, const kith_shape* shapes, int64_t count,
+                                                 int32_t right, const kith_matrix* factors, kith_call* call);
+/*
+ * out = v - D in the columns of the tensors, one f32 subtraction, with D_t(i, j) = d: d = P(i, 0) Q(j, 0), then d =
+ * fma(P(i, k), Q(j, k), d) in f32 for k = 1, 2, ... out has the shape of x, and may be the same window as x, minus or
+ * residual.
+ */
+KITH_API kith_status kith_lowrank_residual(kith_queue* queue, const kith_shape* shapes, int64_t count,
+                                           const kith_matrix* x, const kith_matrix* minus, const kith_matrix* residual,
+                                           const kith_matrix* p, const kith_matrix* q, const kith_matrix* out,
+                                           kith_call* call);
+/*
+ * y(i) = a in the columns of the tensors: a starts at y(i) (add = 1) or +0 (add = 0), then a = fma(w_ij, D_j, a) in f32 over
+ * row i of W in the stored order of its entries, with D_j as above; weights NULL: the identity, a = a + D_i. The reconstructions
+ * are never stored.
+ * Column j of W names row j of the factors when j < the rows of p or of q, whichever is larger, else row j - that number
+ * of halo_p and halo_q: factors received from other processes. A factor of one row without a halo serves every column.
+ * Without weights there is no halo. y is f32; W is sparse, a dense one is KITH_UNSUPPORTED.
+ */
+KITH_API kith_status kith_lowrank_accumulate(kith_queue* queue, const kith_weights* weights, const kith_shape* shapes,
+                                             int64_t count, const kith_matrix* p, const kith_matrix* q,
+                                             const kith_matrix* halo_p, const kith_matrix* halo_q, int32_t add,
+                                             const kith_matrix* y, kith_call* call);
+
 /* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
 
 /*

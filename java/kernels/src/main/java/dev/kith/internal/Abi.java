@@ -62,6 +62,9 @@ public final class Abi {
   /** KITH_MAX_TERMS. */
   public static final int MAX_TERMS = 4;
 
+  /** KITH_MAX_RANK. */
+  public static final int MAX_RANK = 64;
+
   // kith_rule
   public static final int SGD = 0;
   public static final int HEAVY_BALL = 1;
@@ -198,6 +201,11 @@ public final class Abi {
           I32.withName("reserved"),
           PTR.withName("uniforms"));
 
+  /** kith_shape. */
+  public static final StructLayout SHAPE =
+      structLayout(
+          I64.withName("offset"), I64.withName("rows"), I64.withName("cols"), I64.withName("rank"));
+
   private final SymbolLookup library;
   private final String path;
 
@@ -262,6 +270,11 @@ public final class Abi {
   private final MethodHandle quantizeAccumulate;
   private final MethodHandle signMajority;
   private final MethodHandle codeCheck;
+  private final MethodHandle lowrankLeft;
+  private final MethodHandle lowrankRight;
+  private final MethodHandle lowrankOrthonormalise;
+  private final MethodHandle lowrankResidual;
+  private final MethodHandle lowrankAccumulate;
   private final MethodHandle twin;
 
   /**
@@ -357,6 +370,15 @@ public final class Abi {
         bind("kith_quantize_accumulate", I32, PTR, PTR, PTR, PTR, PTR, I32, PTR, PTR);
     signMajority = bind("kith_sign_majority", I32, PTR, PTR, I64, PTR, PTR);
     codeCheck = bind("kith_code_check", I32, PTR, I64, PTR, I64, PTR);
+
+    // family lowrank
+    lowrankLeft = bind("kith_lowrank_left", I32, PTR, PTR, I64, PTR, PTR, PTR, PTR, PTR, PTR, PTR);
+    lowrankRight = bind("kith_lowrank_right", I32, PTR, PTR, I64, PTR, PTR, PTR, PTR, PTR, PTR);
+    lowrankOrthonormalise = bind("kith_lowrank_orthonormalise", I32, PTR, PTR, I64, I32, PTR, PTR);
+    lowrankResidual =
+        bind("kith_lowrank_residual", I32, PTR, PTR, I64, PTR, PTR, PTR, PTR, PTR, PTR, PTR);
+    lowrankAccumulate =
+        bind("kith_lowrank_accumulate", I32, PTR, PTR, PTR, I64, PTR, PTR, PTR, PTR, I32, PTR, PTR);
 
     // what the benchmarks compare with
     twin = bind("kith_twin", I32, PTR, PTR, I32, PTR, I32, I32, PTR, PTR);
@@ -1165,6 +1187,98 @@ public final class Abi {
       return (int) codeCheck.invokeExact(code, cols, words, count, call);
     } catch (Throwable t) {
       throw broken("kith_code_check", t);
+    }
+  }
+
+  // ---- family lowrank
+
+  public int lowrankLeft(
+      MemorySegment queue,
+      MemorySegment shapes,
+      long count,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      MemorySegment q,
+      MemorySegment p,
+      MemorySegment flags,
+      MemorySegment call) {
+    try {
+      return (int)
+          lowrankLeft.invokeExact(queue, shapes, count, x, minus, residual, q, p, flags, call);
+    } catch (Throwable t) {
+      throw broken("kith_lowrank_left", t);
+    }
+  }
+
+  public int lowrankRight(
+      MemorySegment queue,
+      MemorySegment shapes,
+      long count,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      MemorySegment p,
+      MemorySegment q,
+      MemorySegment call) {
+    try {
+      return (int) lowrankRight.invokeExact(queue, shapes, count, x, minus, residual, p, q, call);
+    } catch (Throwable t) {
+      throw broken("kith_lowrank_right", t);
+    }
+  }
+
+  public int lowrankOrthonormalise(
+      MemorySegment queue,
+      MemorySegment shapes,
+      long count,
+      int right,
+      MemorySegment factors,
+      MemorySegment call) {
+    try {
+      return (int) lowrankOrthonormalise.invokeExact(queue, shapes, count, right, factors, call);
+    } catch (Throwable t) {
+      throw broken("kith_lowrank_orthonormalise", t);
+    }
+  }
+
+  public int lowrankResidual(
+      MemorySegment queue,
+      MemorySegment shapes,
+      long count,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      MemorySegment p,
+      MemorySegment q,
+      MemorySegment out,
+      MemorySegment call) {
+    try {
+      return (int)
+          lowrankResidual.invokeExact(queue, shapes, count, x, minus, residual, p, q, out, call);
+    } catch (Throwable t) {
+      throw broken("kith_lowrank_residual", t);
+    }
+  }
+
+  public int lowrankAccumulate(
+      MemorySegment queue,
+      MemorySegment weights,
+      MemorySegment shapes,
+      long count,
+      MemorySegment p,
+      MemorySegment q,
+      MemorySegment haloP,
+      MemorySegment haloQ,
+      int add,
+      MemorySegment y,
+      MemorySegment call) {
+    try {
+      return (int)
+          lowrankAccumulate.invokeExact(
+              queue, weights, shapes, count, p, q, haloP, haloQ, add, y, call);
+    } catch (Throwable t) {
+      throw broken("kith_lowrank_accumulate", t);
     }
   }
 

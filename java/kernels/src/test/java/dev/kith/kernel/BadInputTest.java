@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
@@ -455,6 +456,69 @@ class BadInputTest {
           Sparsify.at(x, none, none, columns, 1, sent, none);
           session.queue().sync();
         });
+  }
+
+  @Test
+  void tensorsAndFactorsThatDoNotFit() {
+    refused("rank 5", () -> new LowRank.Shape(0, 4, 7, 5));
+    refused("rank 0", () -> new LowRank.Shape(0, 4, 7, 0));
+    refused("rank 65", () -> new LowRank.Shape(0, 70, 70, 65));
+    refused("0 x 7", () -> new LowRank.Shape(0, 0, 7, 1));
+    refused("column -1", () -> new LowRank.Shape(-1, 4, 7, 1));
+    refused("too many", () -> new LowRank.Shape(0, 1L << 32, 1L << 32, 1));
+    LowRank.Shape first = new LowRank.Shape(0, 4, 3, 1);
+    refused("column 11", () -> LowRank.of(List.of(first, new LowRank.Shape(11, 2, 2, 1))));
+    refused("65", () -> LowRank.of(Layout.builder().build(), 65));
+    LowRank lowRank = LowRank.of(List.of(first));
+    Optional<DeviceMatrix> none = Optional.empty();
+    DeviceMatrix x = f32(3, 12);
+    DeviceMatrix p = f32(3, 4);
+    DeviceMatrix q = f32(3, 3);
+    refused("F64", () -> lowRank.left(f64(3, 12), none, none, q, p, none));
+    refused("3 x 11", () -> lowRank.left(f32(3, 11), none, none, q, p, none));
+    refused("2 x 3", () -> lowRank.left(x, none, none, f32(2, 3), p, none));
+    refused("3 x 2", () -> lowRank.left(x, none, none, f32(3, 2), p, none));
+    refused("1 x 4", () -> lowRank.left(x, none, none, q, f32(1, 4), none));
+    refused("2 x 12", () -> lowRank.left(x, Optional.of(f32(2, 12)), none, q, p, none));
+    refused("3 x 13", () -> lowRank.left(x, none, Optional.of(f32(3, 13)), q, p, none));
+    refused("1 x 2", () -> lowRank.left(x, none, none, q, p, Optional.of(m(DType.I32, 1, 2))));
+    refused("overlap", () -> lowRank.left(x, none, none, q, x.columns(0, 4), none));
+    refused("3 x 2", () -> lowRank.right(x, none, none, p, f32(3, 2)));
+    refused("1 x 3", () -> lowRank.right(x, none, none, p, f32(1, 3)));
+    refused("overlap", () -> lowRank.right(x, none, none, p, p));
+    refused("3 x 3", () -> lowRank.orthonormaliseLeft(q));
+    refused("BF16", () -> lowRank.orthonormaliseRight(m(DType.BF16, 3, 3)));
+    refused("2 x 12", () -> lowRank.residual(x, none, none, p, q, f32(2, 12)));
+    refused("overlap", () -> lowRank.residual(x, none, none, x.columns(0, 4), q, x));
+    DeviceMatrix wide = f32(3, 13);
+    refused(
+        "overlap",
+        () -> lowRank.residual(wide.columns(0, 12), none, none, p, q, wide.columns(1, 13)));
+    refused("3 x 11", () -> lowRank.accumulate(p, q, true, f32(3, 11)));
+    refused("2 x 4", () -> lowRank.accumulate(f32(2, 4), q, true, x));
+    refused("overlap", () -> lowRank.accumulate(x.columns(2, 6), q, true, x));
+    try (MixingWeights five =
+        MixingWeights.sparse(
+            session.queue(), 3, 5, new long[] {0, 1, 1, 1}, new int[] {4}, new double[1])) {
+      refused("5 columns", () -> lowRank.accumulate(five, p, q, none, none, true, x));
+      refused(
+          "3 x 3",
+          () ->
+              lowRank.accumulate(
+                  five, p, q, Optional.of(f32(2, 4)), Optional.of(f32(3, 3)), true, x));
+      refused(
+          "no halo",
+          () ->
+              lowRank.accumulate(
+                  five, f32(1, 4), q, Optional.of(f32(2, 4)), Optional.of(f32(2, 3)), true, x));
+      refused("4", () -> lowRank.accumulate(five, p, q, none, none, true, f32(4, 12)));
+    }
+    try (MixingWeights dense =
+        MixingWeights.dense(session.queue(), 3, 3, new double[] {1, 0, 0, 0, 1, 0, 0, 0, 1})) {
+      assertThrows(
+          UnsupportedOperationException.class,
+          () -> lowRank.accumulate(dense, p, q, none, none, true, x));
+    }
   }
 
   @Test

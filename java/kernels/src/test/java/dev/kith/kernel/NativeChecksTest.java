@@ -244,6 +244,73 @@ class NativeChecksTest {
         "majority",
         List.of(m(DType.I32, 3, 3), session.matrix(DType.I32, new double[1][3], 3)),
         (n, abi, q, m, call) -> abi.signMajority(q, m.get(0), 70, m.get(1), call));
+    DeviceMatrix lowRankP = m(DType.F32, 3, 2);
+    DeviceMatrix lowRankQ = m(DType.F32, 3, 2);
+    refusesLies(
+        "lowrank left",
+        List.of(a, b, c, lowRankQ, lowRankP, session.matrix(DType.I32, new double[1][3], 3)),
+        (n, abi, q, m, call) ->
+            abi.lowrankLeft(
+                q,
+                n.longs(0, 2, 2, 1),
+                1,
+                m.get(0),
+                present(m.get(1), m.get(3)),
+                present(m.get(2), m.get(3)),
+                m.get(3),
+                m.get(4),
+                present(m.get(5), m.get(0)),
+                call));
+    refusesLies(
+        "lowrank right",
+        List.of(a, b, c, lowRankP, lowRankQ),
+        (n, abi, q, m, call) ->
+            abi.lowrankRight(
+                q,
+                n.longs(0, 2, 2, 1),
+                1,
+                m.get(0),
+                present(m.get(1), m.get(3)),
+                present(m.get(2), m.get(3)),
+                m.get(3),
+                m.get(4),
+                call));
+    refusesLies(
+        "lowrank orthonormalise",
+        List.of(lowRankP),
+        (n, abi, q, m, call) ->
+            abi.lowrankOrthonormalise(q, n.longs(0, 2, 2, 1), 1, 0, m.get(0), call));
+    refusesLies(
+        "lowrank residual",
+        List.of(a, lowRankP, lowRankQ, b),
+        (n, abi, q, m, call) ->
+            abi.lowrankResidual(
+                q,
+                n.longs(0, 2, 2, 1),
+                1,
+                m.get(0),
+                NULL,
+                NULL,
+                m.get(1),
+                m.get(2),
+                m.get(3),
+                call));
+    refusesLies(
+        "lowrank accumulate",
+        List.of(lowRankP, lowRankQ, a),
+        (n, abi, q, m, call) ->
+            abi.lowrankAccumulate(
+                q,
+                NULL,
+                n.longs(0, 2, 2, 1),
+                1,
+                m.get(0),
+                m.get(1),
+                NULL,
+                NULL,
+                0,
+                m.get(2),
+                call));
     refusesLies(
         "twin",
         List.of(a, b),
@@ -633,6 +700,178 @@ class NativeChecksTest {
         (n, abi, q, call) ->
             abi.quantizeAccumulate(
                 q, NULL, n.code(Code.natural()), n.matrix(messages), NULL, 2, n.matrix(x), call));
+  }
+
+  /** Tensors that leave their row, overlap or overflow, and ranks that leave the factors. */
+  @Test
+  void tensorsThatLeadOutside() {
+    DeviceMatrix x = m(DType.F32, 2, 40);
+    DeviceMatrix y = m(DType.F32, 2, 40);
+    DeviceMatrix p = m(DType.F32, 2, 8);
+    DeviceMatrix q = m(DType.F32, 2, 8);
+    long[][] lists = {
+      {-1, 4, 4, 1},
+      {25, 4, 4, 1},
+      {0, 0, 4, 1},
+      {0, 4, -4, 1},
+      {0, 4, 4, 0},
+      {0, 4, 4, 5},
+      {0, 4, 4, -1},
+      {0, 4, 4, 3},
+      {0, 4, 4, Long.MAX_VALUE},
+      {0, 1L << 32, 1L << 32, 1},
+      {Long.MAX_VALUE, 4, 4, 1},
+      {0, Long.MAX_VALUE, Long.MAX_VALUE, 1},
+      {0, 4, 4, 1, 15, 4, 4, 1},
+      {16, 4, 4, 1, 0, 4, 4, 1},
+      {0, 4, 4, 1, 16, 4, 4, 2}
+    };
+    for (long[] list : lists) {
+      int count = list.length / 4;
+      invalid(
+          "",
+          (n, abi, queue, call) ->
+              abi.lowrankLeft(
+                  queue,
+                  n.longs(list),
+                  count,
+                  n.matrix(x),
+                  NULL,
+                  NULL,
+                  n.matrix(q),
+                  n.matrix(p),
+                  NULL,
+                  call));
+      invalid(
+          "",
+          (n, abi, queue, call) ->
+              abi.lowrankRight(
+                  queue,
+                  n.longs(list),
+                  count,
+                  n.matrix(x),
+                  NULL,
+                  NULL,
+                  n.matrix(p),
+                  n.matrix(q),
+                  call));
+      invalid(
+          "",
+          (n, abi, queue, call) ->
+              abi.lowrankResidual(
+                  queue,
+                  n.longs(list),
+                  count,
+                  n.matrix(x),
+                  NULL,
+                  NULL,
+                  n.matrix(p),
+                  n.matrix(q),
+                  n.matrix(y),
+                  call));
+      invalid(
+          "",
+          (n, abi, queue, call) ->
+              abi.lowrankAccumulate(
+                  queue,
+                  NULL,
+                  n.longs(list),
+                  count,
+                  n.matrix(p),
+                  n.matrix(q),
+                  NULL,
+                  NULL,
+                  1,
+                  n.matrix(y),
+                  call));
+    }
+    for (long[] list : new long[][] {{0, 4, 4, 3}, {0, 9, 9, 1}, {0, 1L << 62, 2, 1}}) {
+      invalid(
+          "",
+          (n, abi, queue, call) ->
+              abi.lowrankOrthonormalise(queue, n.longs(list), 1, 0, n.matrix(p), call));
+    }
+    invalid(
+        "2",
+        (n, abi, queue, call) ->
+            abi.lowrankOrthonormalise(queue, n.longs(0, 4, 4, 1), 1, 2, n.matrix(p), call));
+    invalid(
+        "-1",
+        (n, abi, queue, call) -> abi.lowrankOrthonormalise(queue, NULL, -1, 0, n.matrix(p), call));
+    invalid(
+        "NULL",
+        (n, abi, queue, call) -> abi.lowrankOrthonormalise(queue, NULL, 1, 0, n.matrix(p), call));
+    long[] tensor = {0, 4, 4, 1};
+    invalid(
+        "7",
+        (n, abi, queue, call) ->
+            abi.lowrankAccumulate(
+                queue,
+                NULL,
+                n.longs(tensor),
+                1,
+                n.matrix(p),
+                n.matrix(q),
+                NULL,
+                NULL,
+                7,
+                n.matrix(y),
+                call));
+    invalid(
+        "halo",
+        (n, abi, queue, call) ->
+            abi.lowrankAccumulate(
+                queue,
+                NULL,
+                n.longs(tensor),
+                1,
+                n.matrix(p),
+                n.matrix(q),
+                n.matrix(p),
+                NULL,
+                1,
+                n.matrix(y),
+                call));
+    // Columns of W beyond the nodes, without and with too short a halo; rows beyond y.
+    try (MixingWeights wide =
+            MixingWeights.sparse(
+                session.queue(), 2, 5, new long[] {0, 1, 2}, new int[] {4, 0}, new double[2]);
+        MixingWeights tall =
+            MixingWeights.sparse(
+                session.queue(), 3, 2, new long[] {0, 1, 1, 1}, new int[] {1}, new double[1])) {
+      invalid("halo_p", accumulate(wide, p, q, y, tensor, NULL, NULL));
+      for (DeviceMatrix halo : List.of(p, m(DType.F32, 3, 3))) {
+        invalid(
+            "halo_p",
+            (n, abi, queue, call) ->
+                accumulate(wide, p, q, y, tensor, n.matrix(halo), n.matrix(halo))
+                    .call(n, abi, queue, call));
+      }
+      invalid("3 rows", accumulate(tall, p, q, y, tensor, NULL, NULL));
+    }
+  }
+
+  private static NativeCalls.Body accumulate(
+      MixingWeights w,
+      DeviceMatrix p,
+      DeviceMatrix q,
+      DeviceMatrix y,
+      long[] tensor,
+      MemorySegment haloP,
+      MemorySegment haloQ) {
+    return (n, abi, queue, call) ->
+        abi.lowrankAccumulate(
+            queue,
+            w.behind().handle(),
+            n.longs(tensor),
+            1,
+            n.matrix(p),
+            n.matrix(q),
+            haloP,
+            haloQ,
+            1,
+            n.matrix(y),
+            call);
   }
 
   @Test

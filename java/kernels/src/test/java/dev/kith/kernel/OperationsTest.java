@@ -96,6 +96,18 @@ class OperationsTest {
       quantize accumulate, halo       ----w
       majority messages               ----w
       majority out                    ----w
+      lowrank left x                  wuuuu
+      lowrank left F32 x, minus       w----
+      lowrank left F32 x, residual    w----
+      lowrank left F32 x, q           w----
+      lowrank left F32 x, p           w----
+      lowrank right x                 wuuuu
+      lowrank right F32 x, q          w----
+      lowrank orthonormalise factors  wuuuu
+      lowrank residual x              wuuuu
+      lowrank residual F32 x, out     w----
+      lowrank accumulate y            wuuuu
+      lowrank accumulate F32 y, q     w----
       twin source and target          wwwwu
       """;
 
@@ -111,6 +123,7 @@ class OperationsTest {
       products(session);
       sparse(session);
       codes(session);
+      lowRank(session);
     }
     assertEquals(TABLE.lines().sorted().toList(), measured.stream().sorted().toList());
   }
@@ -686,5 +699,129 @@ class OperationsTest {
         6,
         result,
         (n, abi, q, c) -> abi.signMajority(q, n.matrix(votes), 64, n.matrix(result.matrix()), c));
+  }
+
+  private void lowRank(Rig.Session session) {
+    line("lowrank left x", t -> left(session, t, DType.F32, DType.F32, DType.F32, DType.F32));
+    line(
+        "lowrank left F32 x, minus",
+        t -> left(session, DType.F32, t, DType.F32, DType.F32, DType.F32));
+    line(
+        "lowrank left F32 x, residual",
+        t -> left(session, DType.F32, DType.F32, t, DType.F32, DType.F32));
+    line(
+        "lowrank left F32 x, q", t -> left(session, DType.F32, DType.F32, DType.F32, t, DType.F32));
+    line(
+        "lowrank left F32 x, p", t -> left(session, DType.F32, DType.F32, DType.F32, DType.F32, t));
+    line("lowrank right x", t -> right(session, t, DType.F32));
+    line("lowrank right F32 x, q", t -> right(session, DType.F32, t));
+    line(
+        "lowrank orthonormalise factors",
+        t -> {
+          Operand p = operand(session, t, 2, 3, 4);
+          return letter(
+              session,
+              0.5,
+              p,
+              (n, abi, q, c) ->
+                  abi.lowrankOrthonormalise(q, n.longs(0, 4, 4, 1), 1, 0, n.matrix(p.matrix()), c));
+        });
+    line("lowrank residual x", t -> residual(session, t, DType.F32));
+    line("lowrank residual F32 x, out", t -> residual(session, DType.F32, t));
+    line("lowrank accumulate y", t -> accumulate(session, t, DType.F32));
+    line("lowrank accumulate F32 y, q", t -> accumulate(session, DType.F32, t));
+  }
+
+  /** A tensor of 4 x 4 of threes, of rank 1: what is left of it, and of the ones around it. */
+  private static String left(
+      Rig.Session session, DType x, DType minus, DType residual, DType right, DType left) {
+    DeviceMatrix own = matrix(session, x, 4, 3, 16);
+    DeviceMatrix less = matrix(session, minus, 2, 3, 16);
+    DeviceMatrix more = matrix(session, residual, 1, 3, 16);
+    DeviceMatrix q = matrix(session, right, 2, 1, 4);
+    Operand p = operand(session, left, 0, 3, 4);
+    return letter(
+        session,
+        24,
+        p,
+        (n, abi, queue, c) ->
+            abi.lowrankLeft(
+                queue,
+                n.longs(0, 4, 4, 1),
+                1,
+                n.matrix(own),
+                n.matrix(less),
+                n.matrix(more),
+                n.matrix(q),
+                n.matrix(p.matrix()),
+                MemorySegment.NULL,
+                c));
+  }
+
+  private static String right(Rig.Session session, DType x, DType right) {
+    DeviceMatrix own = matrix(session, x, 3, 3, 16);
+    DeviceMatrix p = matrix(session, DType.F32, 2, 3, 4);
+    Operand q = operand(session, right, 0, 3, 4);
+    return letter(
+        session,
+        24,
+        q,
+        (n, abi, queue, c) ->
+            abi.lowrankRight(
+                queue,
+                n.longs(0, 4, 4, 1),
+                1,
+                n.matrix(own),
+                MemorySegment.NULL,
+                MemorySegment.NULL,
+                n.matrix(p),
+                n.matrix(q.matrix()),
+                c));
+  }
+
+  private static String residual(Rig.Session session, DType x, DType result) {
+    DeviceMatrix own = matrix(session, x, 3, 3, 16);
+    DeviceMatrix p = matrix(session, DType.F32, 2, 3, 4);
+    DeviceMatrix q = matrix(session, DType.F32, 1, 1, 4);
+    Operand out = operand(session, result, 0, 3, 16);
+    return letter(
+        session,
+        1,
+        out,
+        (n, abi, queue, c) ->
+            abi.lowrankResidual(
+                queue,
+                n.longs(0, 4, 4, 1),
+                1,
+                n.matrix(own),
+                MemorySegment.NULL,
+                MemorySegment.NULL,
+                n.matrix(p),
+                n.matrix(q),
+                n.matrix(out.matrix()),
+                c));
+  }
+
+  private static String accumulate(Rig.Session session, DType y, DType right) {
+    DeviceMatrix p = matrix(session, DType.F32, 2, 1, 4);
+    DeviceMatrix q = matrix(session, right, 3, 1, 4);
+    Operand out = operand(session, y, 1, 3, 16);
+    return letter(
+        session,
+        7,
+        out,
+        (n, abi, queue, c) ->
+            abi.lowrankAccumulate(
+                queue,
+                MemorySegment.NULL,
+                n.longs(0, 4, 4, 1),
+                1,
+                n.matrix(p),
+                n.matrix(q),
+                MemorySegment.NULL,
+                MemorySegment.NULL,
+                1,
+                n.matrix(out.matrix()),
+                c));
   }
 }
