@@ -521,7 +521,7 @@ typedef struct kith_code {
  * place of the generator.
  */
 typedef struct kith_draw {
-  uint64_t seed;
+  int64_t seed;       /* any: its 64 bits */
   int64_t round;      /* 0 to 2^40 - 1 */
   int64_t first_node; /* first_node + rows <= 2^31 */
   int32_t stream;     /* tag, 1 to 255 */

@@ -83,7 +83,9 @@ KITH_INLINE void uniforms32(const Philox& p, int64_t first, Vec<float>* u) {
     c2[g] = Bits<double>{} + p.round_low;
     c3[g] = (block >> 32) | p.high;
   }
+#pragma GCC unroll 10
   for (int r = 0; r < Philox::kRounds; r++) {
+#pragma GCC unroll 4
     for (int g = 0; g < kGroups; g++) {
       const Bits<double> p0 = low_product(c0[g], m0);
       const Bits<double> p1 = low_product(c2[g], m1);

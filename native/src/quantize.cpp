@@ -31,6 +31,8 @@ constexpr int64_t kTreeLanes = 64;
 constexpr int32_t kInfinityBits = 0x7f800000;
 // How far ahead of its use a line is asked for.
 constexpr int64_t kAheadBytes = 1024;
+// Columns that are measured before the ones before them are coded.
+constexpr int64_t kMeasuredAhead = 2048;
 
 KITH_INLINE F wide(float value) { return broadcast<float>(value); }
 KITH_INLINE I whole(int32_t value) { return I{} + value; }
@@ -51,13 +53,16 @@ KITH_INLINE I is_nan(I bits) { return (bits & 0x7fffffff) > kInfinityBits; }
 
 /* ---- v ----------------------------------------------------------------------------------------------------------- */
 
-struct Source {
+// v of one row; x alone when `kPlain`.
+template <bool kPlain>
+struct SourceOf {
   const float* x;
   const float* minus;
   const float* e;
 
   KITH_INLINE F load(int64_t i) const {
     F v = KITH_TIER::load<float>(x + i);
+    if constexpr (kPlain) return v;
     if (minus != nullptr) v = v - KITH_TIER::load<float>(minus + i);
     if (e != nullptr) v = KITH_TIER::load<float>(e + i) + v;
     return v;
@@ -65,22 +70,26 @@ struct Source {
   // The lanes from n on are 0.
   KITH_INLINE F load_partial(int64_t i, int64_t n) const {
     F v = KITH_TIER::load_partial<float>(x + i, n);
+    if constexpr (kPlain) return v;
     if (minus != nullptr) v = v - KITH_TIER::load_partial<float>(minus + i, n);
     if (e != nullptr) v = KITH_TIER::load_partial<float>(e + i, n) + v;
     return v;
   }
   KITH_INLINE float one(int64_t i) const {
     float v = x[i];
+    if constexpr (kPlain) return v;
     if (minus != nullptr) v = v - minus[i];
     if (e != nullptr) v = e[i] + v;
     return v;
   }
   KITH_INLINE void prefetch(int64_t i) const {
     __builtin_prefetch(reinterpret_cast<const char*>(x + i) + kAheadBytes);
+    if constexpr (kPlain) return;
     if (minus != nullptr) __builtin_prefetch(reinterpret_cast<const char*>(minus + i) + kAheadBytes);
     if (e != nullptr) __builtin_prefetch(reinterpret_cast<const char*>(e + i) + kAheadBytes);
   }
 };
+using Source = SourceOf<false>;
 
 KITH_INLINE const float* row_of(const unsigned char* data, int64_t pitch, int64_t row) {
   return data == nullptr ? nullptr : reinterpret_cast<const float*>(data + row * pitch);
@@ -129,8 +138,8 @@ struct WhereZero {
 };
 
 // The tree over n <= kQuantizePart elements; elements beyond the end add +0 to lanes, which changes none.
-template <class Op>
-KITH_INLINE double tree_sum(const Source& source, int64_t begin, int64_t n) {
+template <class Op, class S>
+KITH_INLINE double tree_sum(const S& source, int64_t begin, int64_t n) {
   constexpr int kTreeVectors = static_cast<int>(kTreeLanes) / kLanesF;
   double sums[kQuantizePart / kChunk];
   int64_t chunks = 0;
@@ -165,7 +174,8 @@ KITH_INLINE int32_t largest(I v) {
 }
 
 // The bits of the largest |v|; NaN is above infinity.
-KITH_INLINE int32_t largest_absolute(const Source& source, int64_t begin, int64_t n) {
+template <class S>
+KITH_INLINE int32_t largest_absolute(const S& source, int64_t begin, int64_t n) {
   I best[4] = {};
   int64_t i = 0;
   for (; i + 4 * kLanesF <= n; i += 4 * kLanesF) {
@@ -186,7 +196,8 @@ KITH_INLINE int32_t largest_absolute(const Source& source, int64_t begin, int64_
   return largest(best[2] > best[0] ? best[2] : best[0]);
 }
 
-KITH_INLINE void extremes(const Source& source, int64_t begin, int64_t n, QuantizePart* part) {
+template <class S>
+KITH_INLINE void extremes(const S& source, int64_t begin, int64_t n, QuantizePart* part) {
   I low = whole(INT32_MAX), high = whole(INT32_MIN), nan{};
   int64_t i = 0;
   for (; i + kLanesF <= n; i += kLanesF) {
@@ -210,7 +221,8 @@ KITH_INLINE void extremes(const Source& source, int64_t begin, int64_t n, Quanti
   }
 }
 
-KITH_INLINE int64_t count_ones(const Source& source, int64_t begin, int64_t n) {
+template <class S>
+KITH_INLINE int64_t count_ones(const S& source, int64_t begin, int64_t n) {
   I count{};
   int64_t i = 0;
   for (; i + kLanesF <= n; i += kLanesF) count -= source.load(begin + i) >= F{};
@@ -220,8 +232,9 @@ KITH_INLINE int64_t count_ones(const Source& source, int64_t begin, int64_t n) {
   return total;
 }
 
-__attribute__((noinline)) void measure_part(const QuantizeCode& code, const Source& source, int64_t begin, int64_t n,
-                                            QuantizePart* part) {
+template <class S>
+__attribute__((noinline)) void measure_as(const QuantizeCode& code, const S& source, int64_t begin, int64_t n,
+                                          QuantizePart* part) {
   *part = QuantizePart{};
   switch (code.kind) {
     case KITH_CODE_QSGD:
@@ -245,6 +258,15 @@ __attribute__((noinline)) void measure_part(const QuantizeCode& code, const Sour
     default:
       extremes(source, begin, n, part);
       return;
+  }
+}
+
+KITH_INLINE void measure_part(const QuantizeCode& code, const Source& source, int64_t begin, int64_t n,
+                              QuantizePart* part) {
+  if (source.minus == nullptr && source.e == nullptr) {
+    measure_as(code, SourceOf<true>{source.x, nullptr, nullptr}, begin, n, part);
+  } else {
+    measure_as(code, source, begin, n, part);
   }
 }
 
@@ -327,9 +349,17 @@ struct Scale {
   F q;
 };
 
-KITH_INLINE F within(F a, F low, F high) {
-  a = a > high ? high : a;
-  return a < low ? low : a;
+// Not for NaN.
+KITH_INLINE F smaller(F a, F b) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return _mm256_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
+KITH_INLINE F within(F a, F bound) {
+  a = smaller(a, bound);
+  return a < -bound ? -bound : a;
 }
 
 template <int kBitsPerCode>
@@ -338,8 +368,10 @@ struct Levels {
   static constexpr bool kSigned = true;
   static constexpr bool kScaled = true;
   static constexpr bool kRandom = false;
-  static KITH_INLINE I code(F v, const Scale& s, F) {
-    v = within(v, -s.b, s.b);
+  static constexpr bool kClamped = true;
+  static KITH_INLINE I code(F v, const Scale& s, F) { return of_normal(within(v, s.b), s); }
+  // No quotient by a scale that is not subnormal is nearer to Q + 1 than to Q.
+  static KITH_INLINE I of_normal(F v, const Scale& s) {
     // To nearest even, as the last place of the sum is one.
     const F magic = wide(12582912.0f);
     const F shifted = v / s.a + magic;
@@ -353,9 +385,10 @@ struct Levels {
 // Rounds down, or up at random.
 template <int kBitsPerCode>
 struct RandomLevels : Levels<kBitsPerCode> {
+  static constexpr bool kClamped = false;
   static constexpr bool kRandom = true;
   static KITH_INLINE I code(F v, const Scale& s, F u) {
-    const F a = within(v / s.a, -s.q, s.q);
+    const F a = within(v / s.a, s.q);
     const I truncated = to_int(a);
     const I below = truncated + (to_float(truncated) > a);
     return below - (u < a - to_float(below));
@@ -364,10 +397,11 @@ struct RandomLevels : Levels<kBitsPerCode> {
 // Rounds magnitudes.
 template <int kBitsPerCode>
 struct Qsgd : Levels<kBitsPerCode> {
+  static constexpr bool kClamped = false;
   static constexpr bool kRandom = true;
   static KITH_INLINE I code(F v, const Scale& s, F u) {
     F a = abs(v) / s.a;
-    a = a > s.q ? s.q : a;
+    a = smaller(a, s.q);
     const I below = to_int(a);
     const I level = below - (u < a - to_float(below));
     const I sign = bits_of(v) >> 31;
@@ -380,6 +414,7 @@ struct Affine {
   static constexpr bool kSigned = false;
   static constexpr bool kScaled = true;
   static constexpr bool kRandom = false;
+  static constexpr bool kClamped = false;
   static KITH_INLINE I code(F v, const Scale& s, F) { return to_int(((v - s.a) / s.b) * wide(255.0f)); }
   static KITH_INLINE F decode(I q, const Scale& s) { return s.a + (to_float(q) / wide(255.0f)) * s.b; }
 };
@@ -389,7 +424,8 @@ struct Means {
   static constexpr bool kSigned = false;
   static constexpr bool kScaled = true;
   static constexpr bool kRandom = false;
-  static KITH_INLINE I code(F v, const Scale&, F) { return (v >= F{}) & 1; }
+  static constexpr bool kClamped = false;
+  static KITH_INLINE I code(F v, const Scale&, F) { return v >= F{}; }
   static KITH_INLINE F decode(I q, const Scale& s) { return q != 0 ? s.a : s.b; }
 };
 
@@ -398,7 +434,8 @@ struct Sign {
   static constexpr bool kSigned = false;
   static constexpr bool kScaled = false;
   static constexpr bool kRandom = false;
-  static KITH_INLINE I code(F v, const Scale&, F) { return (v >= F{}) & 1; }
+  static constexpr bool kClamped = false;
+  static KITH_INLINE I code(F v, const Scale&, F) { return v >= F{}; }
   static KITH_INLINE F decode(I q, const Scale&) { return q != 0 ? wide(1.0f) : wide(-1.0f); }
 };
 
@@ -408,6 +445,7 @@ struct Natural {
   static constexpr bool kSigned = false;
   static constexpr bool kScaled = false;
   static constexpr bool kRandom = true;
+  static constexpr bool kClamped = false;
   static KITH_INLINE I code(F v, const Scale&, F u) {
     const I bits = bits_of(v);
     const I exponent = (bits >> 23) & 255;
@@ -431,6 +469,7 @@ struct Bf16 {
   static constexpr bool kSigned = false;
   static constexpr bool kScaled = false;
   static constexpr bool kRandom = kStochastic;
+  static constexpr bool kClamped = false;
   static KITH_INLINE I code(F v, const Scale&, F u) {
     const I bits = bits_of(v);
     I rounded;
@@ -451,6 +490,7 @@ struct SmallFloat {
   static constexpr bool kSigned = false;
   static constexpr bool kScaled = false;
   static constexpr bool kRandom = kStochastic;
+  static constexpr bool kClamped = false;
   static constexpr int kMantissa = 23 - kDrop;
   static constexpr int32_t kRebias = (127 - kBias) << kMantissa;
   // Bits of the smallest normal value, and the unit of those below it.
@@ -509,7 +549,7 @@ KITH_INLINE __m256i narrow(const __m256i* q) {
 }
 #endif
 
-// kBits 1, 2, 4, 8 or 16.
+// kBits 1, 2, 4, 8 or 16; a code of one bit is the sign bit of its lane.
 template <int kBits, bool kSigned>
 KITH_INLINE void pack(const I* codes, void* words) {
 #if defined(__AVX2__)
@@ -519,8 +559,7 @@ KITH_INLINE void pack(const I* codes, void* words) {
   if constexpr (kBits == 1) {
     uint32_t bits = 0;
     for (int k = 0; k < 4; k++) {
-      const __m256 top = _mm256_castsi256_ps(_mm256_slli_epi32(q[k], 31));
-      bits |= static_cast<uint32_t>(_mm256_movemask_ps(top)) << (8 * k);
+      bits |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(q[k]))) << (8 * k);
     }
     std::memcpy(words, &bits, sizeof(bits));
   } else if constexpr (kBits == 2) {
@@ -550,7 +589,10 @@ KITH_INLINE void pack(const I* codes, void* words) {
   constexpr int kEach = 32 / kBits;
   for (int w = 0; w < kBits; w++) {
     uint32_t word = 0;
-    for (int k = 0; k < kEach; k++) word |= (lanes[w * kEach + k] & ((1u << kBits) - 1)) << (k * kBits);
+    for (int k = 0; k < kEach; k++) {
+      const uint32_t code = kBits == 1 ? lanes[w * kEach + k] >> 31 : lanes[w * kEach + k] & ((1u << kBits) - 1);
+      word |= code << (k * kBits);
+    }
     packed[w] = word;
   }
   std::memcpy(words, packed, sizeof(packed));
@@ -604,7 +646,7 @@ template <class Coder>
 KITH_INLINE void put(const I* codes, const Place& place) {
   if constexpr (Coder::kBits == 9) {
     I sign[kVectors];
-    for (int k = 0; k < kVectors; k++) sign[k] = (codes[k] >> 8) & 1;
+    for (int k = 0; k < kVectors; k++) sign[k] = codes[k] << 23;
     pack<1, false>(sign, place.codes);
     I exponent[kVectors];
     for (int k = 0; k < kVectors; k++) exponent[k] = codes[k] & 255;
@@ -699,8 +741,8 @@ struct Scales {
 
 // One packet of whole memory: `residual` is where v - decode goes, or NULL.
 template <class Coder>
-KITH_INLINE F packet(const Source& source, int64_t at, const Scales& scales, F q, const F* u, float* residual,
-                     const Place& place, int64_t n) {
+__attribute__((noinline)) F packet(const Source& source, int64_t at, const Scales& scales, F q, const F* u,
+                                   float* residual, const Place& place, int64_t n) {
   F bad{};
   I codes[kVectors];
 #pragma GCC unroll 8
@@ -721,6 +763,78 @@ KITH_INLINE F packet(const Source& source, int64_t at, const Scales& scales, F q
   return bad;
 }
 
+// Fills the scale of a block, and tells whether `run` may code with it.
+template <class Coder>
+KITH_INLINE bool scales_live(const QuantizeCode& code, const float* stored, int64_t at, Scale* scale) {
+  const float first = stored[code.scales * at];
+  float second = code.levels > 0 ? first * static_cast<float>(code.levels) : -first;
+  if (code.scales == 2) second = stored[2 * at + 1];
+  if (code.kind == KITH_CODE_AFFINE) second = second - first;
+  scale->a = wide(first);
+  scale->b = wide(second);
+  if (first != first) return false;
+  if (code.kind == KITH_CODE_AFFINE) return second != 0;
+  return code.levels == 0 || (Coder::kClamped ? first >= 0x1p-126f : first > 0);
+}
+
+// Whole packets of one block whose codes live, [from, to); u is given or made. Returns what `watch` saw.
+template <class Coder, bool kPlain>
+__attribute__((noinline)) F run(const QuantizeTask& task, const SourceOf<kPlain>& given, int64_t from, int64_t to,
+                                const Scale& common, const Philox& philox, const float* uniforms, float* residual,
+                                unsigned char* message) {
+  const SourceOf<kPlain> source = given;
+  const Scale scale = common;
+  Place place = place_of<Coder>(task.code, message, from);
+  F bad[kVectors] = {};
+  for (int64_t c = from; c < to; c += kPacket) {
+    // With scales, what is measured while the codes after these are made.
+    constexpr int64_t kFurther = Coder::kScaled ? 768 : 0;
+    source.prefetch(c + kFurther);
+    source.prefetch(c + kFurther + 16);
+    F u[kVectors];
+    if constexpr (Coder::kRandom) {
+      if (uniforms == nullptr) {
+        uniforms32(philox, c, u);
+      } else {
+        for (int k = 0; k < kVectors; k++) u[k] = load<float, float>(uniforms + c + k * kLanesF);
+      }
+    }
+    I codes[kVectors];
+#pragma GCC unroll 8
+    for (int k = 0; k < kVectors; k++) {
+      const F v = source.load(c + k * kLanesF);
+      if constexpr (Coder::kClamped) {
+        codes[k] = Coder::of_normal(v, scale);
+      } else {
+        codes[k] = Coder::code(v, scale, Coder::kRandom ? u[k] : F{});
+      }
+      if constexpr (!Coder::kScaled)
+        bad[k] = watch<float>(bad[k], Coder::kBits == 16 ? Coder::decode(codes[k], scale) : v);
+      if constexpr (!kPlain) {
+        if (residual != nullptr) store<float>(residual + c + k * kLanesF, v - Coder::decode(codes[k], scale));
+      }
+    }
+    put<Coder>(codes, place);
+    place.codes += Coder::kBits == 9 ? 4 : 4 * Coder::kBits;
+    if constexpr (Coder::kBits == 9) place.exponents += 32;
+  }
+  for (int k = 1; k < kVectors; k++) bad[0] = bad[0] + bad[k];
+  return bad[0];
+}
+
+// Whole blocks [from, to) of a row. Returns 1 when one is not finite.
+KITH_INLINE int32_t measure_blocks(const QuantizeTask& task, const Source& source, int64_t row, int64_t from,
+                                   int64_t to) {
+  int32_t found = 0;
+  for (int64_t b = from; b < to; b += task.code.block) {
+    const int64_t n = to - b < task.code.block ? to - b : task.code.block;
+    QuantizePart part;
+    measure_part(task.code, source, b, n, &part);
+    found |= put_scales(task, row, b / task.code.block, part, n);
+  }
+  return found;
+}
+
 template <class Coder>
 __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64_t row, int64_t begin, int64_t end,
                                                  int64_t group, bool measured) {
@@ -733,6 +847,9 @@ __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64
   const float* const stored = reinterpret_cast<const float*>(message);
   const F q = wide(static_cast<float>(code.levels));
   const Philox philox(task.key0, task.key1, static_cast<uint32_t>(task.first_node + row), task.round, task.stream);
+  const bool plain = source.minus == nullptr && source.e == nullptr && residual == nullptr;
+  // As much stays in the first-level cache.
+  const bool ahead = group <= kMeasuredAhead;
   Scales scales;
   F bad{};
   int32_t found = 0;
@@ -740,21 +857,37 @@ __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64
     const int64_t to = end - from < group ? end : from + group;
     if constexpr (Coder::kScaled) {
       if (measured) {
-        for (int64_t b = from; b < to; b += code.block) {
-          const int64_t n = to - b < code.block ? to - b : code.block;
-          QuantizePart part;
-          measure_part(code, source, b, n, &part);
-          found |= put_scales(task, row, b / code.block, part, n);
+        // The next blocks are measured first, so that nothing waits for the scale of these.
+        if (from == begin) found |= measure_blocks(task, source, row, from, to);
+        const int64_t next = end - to < group ? end : to + group;
+        if (ahead) {
+          found |= measure_blocks(task, source, row, to, next);
+        } else if (from > begin) {
+          found |= measure_blocks(task, source, row, from, to);
         }
         scales.block = -1;
       }
     }
     int64_t c = from;
     F u[kVectors];
-    for (; c + kPacket <= to; c += kPacket) {
-      if constexpr (!Coder::kScaled) {
-        source.prefetch(c);
-        source.prefetch(c + 16);
+    while (c + kPacket <= to) {
+      const int64_t stop = c + (to - c) / kPacket * kPacket;
+      int64_t run_end = stop;
+      Scale scale{F{}, F{}, q};
+      bool alive = true;
+      if constexpr (Coder::kScaled) {
+        const int64_t at = c / code.block;
+        const int64_t block_end = (at + 1) * code.block;
+        if (block_end < stop) run_end = c + (block_end - c) / kPacket * kPacket;
+        alive = run_end > c && scales_live<Coder>(code, stored, at, &scale);
+      }
+      if (alive) {
+        const F seen = plain ? run<Coder, true>(task, SourceOf<true>{source.x, nullptr, nullptr}, c, run_end, scale,
+                                                philox, uniforms, nullptr, message)
+                             : run<Coder, false>(task, source, c, run_end, scale, philox, uniforms, residual, message);
+        bad = bad + seen;
+        c = run_end;
+        continue;
       }
       if constexpr (Coder::kScaled) scales.cover(code, stored, c, kPacket);
       if constexpr (Coder::kRandom) {
@@ -764,9 +897,9 @@ __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64
           for (int k = 0; k < kVectors; k++) u[k] = load<float, float>(uniforms + c + k * kLanesF);
         }
       }
-      const F seen = packet<Coder>(source, c, scales, q, u, residual == nullptr ? nullptr : residual + c,
-                                   place_of<Coder>(code, message, c), kPacket);
-      bad = bad + seen;
+      bad = bad + packet<Coder>(source, c, scales, q, u, residual == nullptr ? nullptr : residual + c,
+                                place_of<Coder>(code, message, c), kPacket);
+      c += kPacket;
     }
     if (c == to) continue;
     // The rest of the row, on padded copies.
@@ -804,88 +937,138 @@ __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64
 /* ---- accumulate ---------------------------------------------------------------------------------------------------- */
 
 template <class Coder>
-__attribute__((noinline)) void accumulate_columns(const QuantizeCode& code, const QuantizeSum& sum, int64_t begin,
-                                                  int64_t end) {
-  Place places[kQuantizeEntries];
-  const float* scales[kQuantizeEntries];
-  for (int64_t e = 0; e < sum.count; e++) {
-    places[e] = place_of<Coder>(code, const_cast<unsigned char*>(sum.messages[e]), begin);
-    scales[e] = reinterpret_cast<const float*>(sum.messages[e]);
+KITH_INLINE void forward(Place* place) {
+  place->codes += Coder::kBits == 9 ? 4 : 4 * Coder::kBits;
+  if constexpr (Coder::kBits == 9) place->exponents += 32;
+}
+
+template <class Coder>
+KITH_INLINE Scale scale_of(const QuantizeCode& code, const unsigned char* message, int64_t block, F q) {
+  Scale scale{F{}, F{}, q};
+  if constexpr (Coder::kScaled) {
+    const float* const scales = reinterpret_cast<const float*>(message);
+    if (code.scales == 1) {
+      scale.a = wide(scales[block]);
+      scale.b = -scale.a;
+    } else {
+      scale.a = wide(scales[2 * block]);
+      scale.b = wide(scales[2 * block + 1]);
+      if (code.kind == KITH_CODE_AFFINE) scale.b = scale.b - scale.a;
+    }
   }
+  return scale;
+}
+
+// Whole packets [from, to) within one block.
+template <class Coder>
+__attribute__((noinline)) void sum_run(const QuantizeCode& code, const QuantizeSum& sum, int64_t block, int64_t from,
+                                       int64_t to) {
   const F q = wide(static_cast<float>(code.levels));
-  Scales mixed;
-  int64_t block = begin / code.block;
-  int64_t block_end = (block + 1) * code.block;
-  for (int64_t c = begin; c < end; c += kPacket) {
-    const int64_t n = end - c < kPacket ? end - c : kPacket;
-    float* const y = sum.y + c;
-    float padded[kPacket] = {};
-    const bool part = n < kPacket;
-    F a[kVectors];
-    if (sum.from_zero != 0) {
-      for (int k = 0; k < kVectors; k++) a[k] = F{};
-    } else if (part) {
-      std::memcpy(padded, y, static_cast<size_t>(n) * sizeof(float));
-      std::memcpy(a, padded, sizeof(padded));
-    } else {
-      __builtin_prefetch(reinterpret_cast<const char*>(y) + kAheadBytes, 1);
-      __builtin_prefetch(reinterpret_cast<const char*>(y) + kAheadBytes + 64, 1);
-      for (int k = 0; k < kVectors; k++) a[k] = load<float, float>(y + k * kLanesF);
-    }
-    if (Coder::kScaled) {
-      while (block_end <= c) {
-        block++;
-        block_end += code.block;
-      }
-    }
-    const int64_t forward = c - begin;
-    for (int64_t e = 0; e < sum.count; e++) {
-      Place place = places[e];
-      if constexpr (Coder::kBits == 9) {
-        place.codes += forward / 8;
-        place.exponents += forward;
-      } else {
-        place.codes += forward / 8 * Coder::kBits;
-      }
+  const bool zero = sum.from_zero != 0, past = sum.streaming != 0;
+  if (sum.count == 1) {
+    Place place = place_of<Coder>(code, const_cast<unsigned char*>(sum.messages[0]), from);
+    const Scale scale = scale_of<Coder>(code, sum.messages[0], block, q);
+    const F w = wide(sum.weights[0]);
+    float* const y = sum.y;
+    for (int64_t c = from; c < to; c += kPacket) {
       I codes[kVectors];
-      if (part) {
-        unsigned char words[2][kPacket * 2] = {};
-        if constexpr (Coder::kBits == 9) {
-          std::memcpy(words[0], place.codes, 4);
-          std::memcpy(words[1], place.exponents, static_cast<size_t>(code_bytes(8, n)));
+      take<Coder>(place, codes);
+      forward<Coder>(&place);
+      __builtin_prefetch(reinterpret_cast<const char*>(y + c) + kAheadBytes, 1);
+      __builtin_prefetch(reinterpret_cast<const char*>(y + c) + kAheadBytes + 64, 1);
+#pragma GCC unroll 8
+      for (int k = 0; k < kVectors; k++) {
+        float* const at = y + c + k * kLanesF;
+        const F a = fma(w, Coder::decode(codes[k], scale), zero ? F{} : load<float, float>(at));
+        if (past) {
+          stream(at, a);
         } else {
-          std::memcpy(words[0], place.codes, static_cast<size_t>(code_bytes(Coder::kBits, n)));
+          store<float>(at, a);
         }
-        take<Coder>(Place{words[0], words[1]}, codes);
-      } else {
-        take<Coder>(place, codes);
-      }
-      const F w = wide(sum.weights[e]);
-      if (!Coder::kScaled || block_end - c >= n) {
-        Scale scale{F{}, F{}, q};
-        if constexpr (Coder::kScaled) {
-          if (code.scales == 1) {
-            scale.a = wide(scales[e][block]);
-            scale.b = -scale.a;
-          } else {
-            scale.a = wide(scales[e][2 * block]);
-            scale.b = wide(scales[e][2 * block + 1]);
-            if (code.kind == KITH_CODE_AFFINE) scale.b = scale.b - scale.a;
-          }
-        }
-        for (int k = 0; k < kVectors; k++) a[k] = fma(w, Coder::decode(codes[k], scale), a[k]);
-      } else {
-        mixed.cover(code, scales[e], c, n);
-        for (int k = 0; k < kVectors; k++) a[k] = fma(w, Coder::decode(codes[k], mixed.at(k, q)), a[k]);
       }
     }
-    if (part) {
-      std::memcpy(padded, a, sizeof(padded));
-      std::memcpy(y, padded, static_cast<size_t>(n) * sizeof(float));
-    } else if (sum.streaming != 0) {
-      for (int k = 0; k < kVectors; k++) stream(y + k * kLanesF, a[k]);
+    return;
+  }
+  Place places[kQuantizeEntries];
+  Scale scales[kQuantizeEntries];
+  for (int64_t e = 0; e < sum.count; e++) {
+    places[e] = place_of<Coder>(code, const_cast<unsigned char*>(sum.messages[e]), from);
+    scales[e] = scale_of<Coder>(code, sum.messages[e], block, q);
+  }
+  for (int64_t c = from; c < to; c += kPacket) {
+    float* const y = sum.y + c;
+    F a[kVectors];
+#pragma GCC unroll 8
+    for (int k = 0; k < kVectors; k++) a[k] = zero ? F{} : load<float, float>(y + k * kLanesF);
+    for (int64_t e = 0; e < sum.count; e++) {
+      I codes[kVectors];
+      take<Coder>(places[e], codes);
+      forward<Coder>(&places[e]);
+      const F w = wide(sum.weights[e]);
+#pragma GCC unroll 8
+      for (int k = 0; k < kVectors; k++) a[k] = fma(w, Coder::decode(codes[k], scales[e]), a[k]);
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < kVectors; k++) {
+      if (past) {
+        stream(y + k * kLanesF, a[k]);
+      } else {
+        store<float>(y + k * kLanesF, a[k]);
+      }
+    }
+  }
+}
+
+// n <= kPacket columns from c on, of any blocks.
+template <class Coder>
+__attribute__((noinline)) void sum_packet(const QuantizeCode& code, const QuantizeSum& sum, int64_t c, int64_t n) {
+  const F q = wide(static_cast<float>(code.levels));
+  const size_t size = static_cast<size_t>(n) * sizeof(float);
+  float* const y = sum.y + c;
+  float padded[kPacket] = {};
+  if (sum.from_zero == 0) std::memcpy(padded, y, size);
+  F a[kVectors];
+  std::memcpy(a, padded, sizeof(padded));
+  Scales mixed;
+  for (int64_t e = 0; e < sum.count; e++) {
+    const Place place = place_of<Coder>(code, const_cast<unsigned char*>(sum.messages[e]), c);
+    unsigned char words[2][kPacket * 2] = {};
+    if constexpr (Coder::kBits == 9) {
+      std::memcpy(words[0], place.codes, 4);
+      std::memcpy(words[1], place.exponents, static_cast<size_t>(code_bytes(8, n)));
     } else {
-      for (int k = 0; k < kVectors; k++) store<float>(y + k * kLanesF, a[k]);
+      std::memcpy(words[0], place.codes, static_cast<size_t>(code_bytes(Coder::kBits, n)));
+    }
+    I codes[kVectors];
+    take<Coder>(Place{words[0], words[1]}, codes);
+    if constexpr (Coder::kScaled) {
+      mixed.block = -1;
+      mixed.cover(code, reinterpret_cast<const float*>(sum.messages[e]), c, n);
+    }
+    const F w = wide(sum.weights[e]);
+    for (int k = 0; k < kVectors; k++) {
+      Scale scale{F{}, F{}, q};
+      if constexpr (Coder::kScaled) scale = mixed.at(k, q);
+      a[k] = fma(w, Coder::decode(codes[k], scale), a[k]);
+    }
+  }
+  std::memcpy(padded, a, sizeof(padded));
+  std::memcpy(y, padded, size);
+}
+
+template <class Coder>
+void accumulate_columns(const QuantizeCode& code, const QuantizeSum& sum, int64_t begin, int64_t end) {
+  for (int64_t c = begin; c < end;) {
+    const int64_t block = Coder::kScaled ? c / code.block : 0;
+    const int64_t block_end = Coder::kScaled ? (block + 1) * code.block : end;
+    const int64_t stop = c + ((block_end < end ? block_end : end) - c) / kPacket * kPacket;
+    if (stop > c) {
+      sum_run<Coder>(code, sum, block, c, stop);
+      c = stop;
+    } else {
+      const int64_t n = end - c < kPacket ? end - c : kPacket;
+      sum_packet<Coder>(code, sum, c, n);
+      c += n;
     }
   }
   if (sum.streaming != 0) stream_fence();

@@ -126,7 +126,7 @@ bool check_draw(Arguments& entry, const kith_draw* draw, QuantizeOperands* opera
     return false;
   }
   // The first output of SplitMix64.
-  uint64_t z = draw->seed + 0x9E3779B97F4A7C15u;
+  uint64_t z = static_cast<uint64_t>(draw->seed) + 0x9E3779B97F4A7C15u;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   z = z ^ (z >> 31);
