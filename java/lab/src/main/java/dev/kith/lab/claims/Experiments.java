@@ -7,16 +7,22 @@ import java.util.stream.Collectors;
 /** How each claim of {@code claims.json} is measured. */
 final class Experiments {
   private static final Map<String, Experiment> BY_CLAIM =
-      Map.of(
-          "dsgd-fixed-point", BiasClaims::fixedPoint,
-          "tracking-removes-bias", BiasClaims::trackingRemovesBias,
-          "chebyshev-rounds", GossipClaims::chebyshevRounds,
-          "exponential-finite-time", GossipClaims::finiteTime,
-          "spectral-gaps", GossipClaims::spectralGaps,
-          "single-merge", LearningClaims::singleMerge,
-          "disaster", LearningClaims::disaster,
-          "dsgd-saddle", SaddleClaims::dsgdSaddle,
-          "dsgd-linear-speedup", SpeedupClaims::linearSpeedup);
+      Map.ofEntries(
+          Map.entry("dsgd-fixed-point", BiasClaims::fixedPoint),
+          Map.entry("tracking-removes-bias", BiasClaims::trackingRemovesBias),
+          Map.entry("chebyshev-rounds", GossipClaims::chebyshevRounds),
+          Map.entry("exponential-finite-time", GossipClaims::finiteTime),
+          Map.entry("spectral-gaps", GossipClaims::spectralGaps),
+          Map.entry("single-merge", LearningClaims::singleMerge),
+          Map.entry("disaster", LearningClaims::disaster),
+          Map.entry("dsgd-saddle", SaddleClaims::dsgdSaddle),
+          Map.entry("dsgd-linear-speedup", SpeedupClaims::linearSpeedup),
+          Map.entry("choco-linear", CompressionClaims::chocoLinear),
+          Map.entry("masha-bilinear", InequalityClaims::mashaBilinear),
+          Map.entry("masha-robust", InequalityClaims::mashaRobust),
+          Map.entry("diana-vs-qsgd", CompressionClaims::dianaVersusPlain),
+          Map.entry("ef21-vs-ef", CompressionClaims::feedbackExample),
+          Map.entry("compressor-constants", CompressorClaims::constants));
 
   private Experiments() {}
 
