@@ -19,13 +19,14 @@ import dev.kith.device.Layout;
  * natural   terngrad   sign   scaled-sign   one-bit
  * int8      int8:block=64:stochastic        int4    affine
  * bf16      fp8-e4m3      fp8-e5m2          bf16:stochastic
+ * power-sgd:4            power-sgd:4:cold        power-sgd:4+int4
  * </pre>
  *
  * <p>A k below 1 is a fraction of the columns, of which there is at least one; a whole number from
  * 1 on is a count. Definitions, constants and sources stand at the classes that implement this.
  * Thread-safe.
  */
-public sealed interface Compressor permits Identity, TopK, RandomK, Threshold, Quantizer {
+public sealed interface Compressor permits Identity, TopK, RandomK, Threshold, Quantizer, PowerSgd {
   /** The name that {@link #parse} makes an equal compressor of. */
   String name();
 

@@ -9,7 +9,7 @@ import java.util.stream.Collectors;
 /** Reads the names of compressors: a word, then values and options after colons. */
 final class CompressorNames {
   private static final String KNOWN =
-      "identity, top-k:K, random-k:K, threshold:T:capacity=K, qsgd:LEVELS, "
+      "identity, top-k:K, random-k:K, threshold:T:capacity=K, power-sgd:RANK, qsgd:LEVELS, "
           + Arrays.stream(Quantizer.Method.values())
               .filter(m -> m != Quantizer.Method.QSGD)
               .map(Quantizer.Method::label)
@@ -24,7 +24,19 @@ final class CompressorNames {
   }
 
   static Compressor parse(String name) {
-    return new CompressorNames(name, name).read();
+    int plus = name.indexOf('+');
+    if (plus < 0) {
+      return new CompressorNames(name, name).read();
+    }
+    Compressor first = new CompressorNames(name, name.substring(0, plus)).read();
+    Compressor second = new CompressorNames(name, name.substring(plus + 1)).read();
+    if (first instanceof PowerSgd power && second instanceof Quantizer quantizer) {
+      return power.then(quantizer);
+    }
+    throw new IllegalArgumentException(
+        "the compressor '"
+            + name
+            + "' joins what does not fit: only power-sgd can be followed, by a quantizer");
   }
 
   private Compressor read() {
@@ -38,6 +50,7 @@ final class CompressorNames {
               new Threshold(
                   number(value("a threshold")),
                   amount(option("capacity").orElseThrow(() -> missing("capacity="))));
+          case "power-sgd" -> new PowerSgd(whole(value("a rank")), !flag("cold"), Optional.empty());
           case "qsgd" -> quantizer(Quantizer.qsgd(whole(value("levels"))));
           default ->
               quantizer(

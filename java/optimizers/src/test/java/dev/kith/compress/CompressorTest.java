@@ -79,6 +79,11 @@ class CompressorTest {
     refused("natural:block=8", "no scales");
     refused("sign:stochastic", "no choice of rounding");
     refused("int8:max", "only qsgd");
+    refused("power-sgd:0", "rank of 0");
+    refused("power-sgd:65", "rank of 65");
+    refused("power-sgd:2+top-k:3", "only power-sgd can be followed");
+    refused("int8+int4", "only power-sgd can be followed");
+    refused("power-sgd:2+int8+int4", "int8+int4");
   }
 
   @ParameterizedTest
@@ -104,6 +109,26 @@ class CompressorTest {
   })
   void aPayloadHasTheBytesOfItsDefinition(String name, long columns, long bytes) {
     assertEquals(bytes, Compressor.parse(name).payloadBytes(Layout.flat(columns)));
+  }
+
+  @Test
+  void lowRankKeepsVectorsAndWhatFactorsDoNotShorten() {
+    Layout layout =
+        Layout.builder()
+            .tensor("conv", "a", 8, 4, 3, 3)
+            .tensor("bias", "a", 8)
+            .tensor("norm", "a", 3)
+            .tensor("small", "a", 2, 2)
+            .tensor("head", "a", 10, 8)
+            .build();
+    // Rank 2: 2 (8 + 36) + 2 (10 + 8) of the factors, 8 + 3 + 4 as they are.
+    assertEquals(88 + 36 + 15, Compressor.parse("power-sgd:2").words(layout));
+    // 124 codes of 4 bits and 2 scales.
+    assertEquals(16 + 2 + 15, Compressor.parse("power-sgd:2+int4").words(layout));
+    PowerSgd.Parts parts = PowerSgd.ofRank(2).parts(layout);
+    assertEquals(2, parts.matrices().size());
+    assertEquals(1, parts.dense().size());
+    assertArrayEquals(new long[] {288, 303}, parts.dense().getFirst());
   }
 
   private static DeviceMatrix rows(Queue queue, int n, Layout layout, int seed) {
@@ -204,6 +229,58 @@ class CompressorTest {
         assertEquals(first, decoded[2 * d + c] != 0);
       }
       assertEquals(7, kept);
+    }
+  }
+
+  @Test
+  void theWarmStartIsKeptUndoneAndSaved() {
+    try (Queue queue = Device.cpu().newQueue();
+        DeviceMatrix x = rows(queue, 2, LAYOUT, 1);
+        Codec codec = Compressor.parse("power-sgd:2").bind(x, new Codec.Sender(0, 9, 1));
+        Codec cold = Compressor.parse("power-sgd:2:cold").bind(x, new Codec.Sender(0, 9, 1));
+        Messages messages = codec.messages();
+        Messages coldMessages = cold.messages()) {
+      codec.encode(x, messages, 0);
+      final int[] first = messages.words().toInts();
+      codec.encode(x, messages, 1);
+      final int[] second = messages.words().toInts();
+      codec.undo();
+      codec.encode(x, messages, 1);
+      assertArrayEquals(second, messages.words().toInts());
+      assertEquals(1, codec.state().size());
+      cold.encode(x, coldMessages, 0);
+      assertArrayEquals(first, coldMessages.words().toInts());
+      cold.encode(x, coldMessages, 1);
+      assertArrayEquals(first, coldMessages.words().toInts());
+      assertTrue(cold.state().isEmpty());
+    }
+  }
+
+  @Test
+  void repeatedLowRankEncodingFindsTheBestApproximation() {
+    // The rank-1 part of M = u v^T + small: with a warm start the error goes to that of the SVD.
+    Layout layout = Layout.builder().tensor("m", "a", 6, 8).build();
+    try (Queue queue = Device.cpu().newQueue();
+        DeviceMatrix x = DeviceMatrix.allocate(queue, 1, layout, DType.F32);
+        DeviceMatrix y = x.like();
+        Codec codec = Compressor.parse("power-sgd:1").bind(x, new Codec.Sender(0, 9, 1));
+        Messages messages = codec.messages()) {
+      float[] m = new float[48];
+      for (int i = 0; i < 6; i++) {
+        for (int j = 0; j < 8; j++) {
+          m[i * 8 + j] = (i + 1) * (j - 3);
+        }
+      }
+      x.upload(m);
+      for (int round = 0; round < 2; round++) {
+        codec.encode(x, messages, round);
+      }
+      codec.decode(messages, y);
+      float[] decoded = y.toFloats();
+      for (int k = 0; k < 48; k++) {
+        // Of rank 1: sums of 6 and 8 products, a normalisation and the product back.
+        assertEquals(m[k], decoded[k], 64 * 0x1p-24 * 30);
+      }
     }
   }
 

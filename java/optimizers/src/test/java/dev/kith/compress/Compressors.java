@@ -36,6 +36,10 @@ public final class Compressors {
         "bf16",
         "bf16:stochastic",
         "fp8-e4m3",
-        "fp8-e5m2:stochastic");
+        "fp8-e5m2:stochastic",
+        "power-sgd:2",
+        "power-sgd:1:cold",
+        "power-sgd:2+int4",
+        "power-sgd:2+int8:block=16:stochastic");
   }
 }

@@ -152,6 +152,22 @@ class ConstantsTest {
   }
 
   @Test
+  void lowRankLosesAtMostTheRowAndNothingOfRankOne() {
+    vectors()
+        .forEach(
+            (label, x) -> {
+              // P P^T is a projection, up to the roundings of two sums of 12 and 16 products.
+              assertTrue(measure("power-sgd:2", x).error() <= 1 + 64 * 0x1p-24, label);
+              assertTrue(measure("power-sgd:2:cold", x).error() <= 1 + 64 * 0x1p-24, label);
+            });
+    Map<String, float[]> vectors = vectors();
+    for (String label : List.of("all equal", "alternating", "one number")) {
+      assertEquals(0, measure("power-sgd:2", vectors.get(label)).error(), 0x1p-36, label);
+    }
+    assertTrue(measure("power-sgd:2", vectors.get("normal")).error() > 0.1);
+  }
+
+  @Test
   void shortFloatsKeepTheirRelativeErrorWithinTheirRange() {
     float[] x = vector(c -> (c % 2 == 0 ? 1 : -1) * Math.pow(2, c / 16.0 - 5.5));
     assertTrue(measure("fp8-e4m3", x).error() <= 0x1p-8);
