@@ -72,10 +72,12 @@ class BadInputTest {
           --rule momentum                     | sgd, heavy-ball, nesterov
           --scale log                         | unit, centred, standard
           --message-type f8                   | bf16, f16, f32
-          --compressor top-k:0.01             | --algorithm dsgd sends whole rows: leave out --compressor, or take one of choco
+          --compressor top-k:0.01             | --algorithm dsgd takes no --compressor: leave it out, or take one of choco
           --algorithm choco --compressor top-j | there is no compressor 'top-j'
           --algorithm ef21 --compressor random-k:0.01 | EF21 needs a compressor that loses less than the row
           --algorithm diana --compressor top-k:0.01 | take one that is, such as random-k
+          --algorithm power-sgd --compressor top-k:0.01 | take --compressor power-sgd:RANK instead of top-k:0.01
+          --algorithm choco --compressor power-sgd:2 | promises no delta
           --algorithm ef-sgd --rule adam      | leave out --rule
           --algorithm ef-sgd --consensus-step-size 0.1 | belongs to choco, deepsqueeze, c-gt
           --algorithm choco --consensus-step-size 2 | a consensus step size of 2.0

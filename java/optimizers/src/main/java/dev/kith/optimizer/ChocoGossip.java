@@ -49,6 +49,7 @@ public final class ChocoGossip implements AutoCloseable {
     MixingMatrix w =
         LockstepOptimizer.fixedSymmetric(
             "CHOCO", builder.network, MixingMatrix.Kind.DOUBLY_STOCHASTIC);
+    Promise.requireRepairable("CHOCO", builder.compressor, builder.like.cols());
     this.network = builder.network;
     this.consensusStepSize =
         builder.consensusStepSize.orElseGet(
@@ -77,8 +78,8 @@ public final class ChocoGossip implements AutoCloseable {
    * @throws IllegalArgumentException when the compressor is not contractive
    */
   public static double theoreticalStepSize(MixingMatrix w, Compressor compressor, long columns) {
-    Promise.requireContractive("CHOCO's consensus step size", compressor, columns);
-    double delta = Promise.delta(compressor, columns);
+    double delta = Promise.delta("CHOCO's consensus step size", compressor, columns);
+    Promise.requireContractive("CHOCO", compressor, columns);
     double gap = w.spectralGap();
     double beta = w.nodes() == 1 ? 0 : 1 - w.smallestEigenvalue();
     return gap
@@ -196,8 +197,8 @@ public final class ChocoGossip implements AutoCloseable {
 
     /**
      * @throws IllegalArgumentException when the weights change, are not symmetric or not doubly
-     *     stochastic, the rows are not F32, or the compressor is not contractive and no consensus
-     *     step size is given
+     *     stochastic, the rows are not F32, or the compressor is not contractive; power-sgd needs a
+     *     consensus step size
      */
     public ChocoGossip build() {
       return new ChocoGossip(this);

@@ -175,7 +175,7 @@ public final class DeepSqueeze extends LockstepOptimizer {
      *     not doubly stochastic, or the compressor is not contractive
      */
     public DeepSqueeze build() {
-      Promise.requireContractive("DeepSqueeze", compressor, problem.layout().size());
+      Promise.requireRepairable("DeepSqueeze", compressor, problem.layout().size());
       return new DeepSqueeze(this);
     }
 

@@ -134,7 +134,7 @@ public final class EfSgd extends CommonModelOptimizer {
      *     compressor is not contractive
      */
     public EfSgd build() {
-      Promise.requireContractive("EF-SGD", compressor, problem.layout().size());
+      Promise.requireRepairable("EF-SGD", compressor, problem.layout().size());
       return new EfSgd(this);
     }
 

@@ -83,7 +83,7 @@ public final class Masha2 extends Masha {
     private double defaultProbability() {
       long columns = problem.layout().size();
       Promise.requireContractive("MASHA2", compressor, columns);
-      return Promise.delta(compressor, columns);
+      return Promise.delta("MASHA2", compressor, columns);
     }
 
     /**

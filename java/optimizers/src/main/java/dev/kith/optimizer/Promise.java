@@ -2,6 +2,8 @@ package dev.kith.optimizer;
 
 import dev.kith.compress.Compressor;
 import dev.kith.compress.Constants;
+import dev.kith.compress.PowerSgd;
+import dev.kith.compress.Threshold;
 
 /** What an algorithm needs of its compressor. */
 final class Promise {
@@ -57,8 +59,30 @@ final class Promise {
     }
   }
 
-  /** delta of a compressor that is contractive. */
-  static double delta(Compressor compressor, long columns) {
-    return 1 - compressor.constants(columns).worstError();
+  /**
+   * Refuses a compressor that error feedback is not known to repair: contractive ones, thresholds
+   * (whose errors are bounded by them) and PowerSGD (whose error never exceeds the row) pass.
+   *
+   * @param columns d
+   */
+  static void requireRepairable(String algorithm, Compressor compressor, long columns) {
+    if (!(compressor instanceof PowerSgd) && !(compressor instanceof Threshold)) {
+      requireContractive(algorithm, compressor, columns);
+    }
+  }
+
+  /**
+   * delta of a compressor.
+   *
+   * @param setting what would follow from it
+   * @throws IllegalArgumentException when it promises none
+   */
+  static double delta(String setting, Compressor compressor, long columns) {
+    Constants constants = compressor.constants(columns);
+    if (constants.kind() == Constants.Kind.NONE) {
+      throw new IllegalArgumentException(
+          compressor.name() + " promises no delta for " + setting + ": give one yourself");
+    }
+    return 1 - constants.worstError();
   }
 }

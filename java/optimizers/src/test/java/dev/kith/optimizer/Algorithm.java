@@ -20,6 +20,7 @@ import dev.kith.problem.Quadratic;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BiFunction;
 import java.util.function.IntFunction;
 
 /**
@@ -289,7 +290,62 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .momentum(0.5)
                     .compressor(Compressor.parse("top-k:2"))
                     .build()));
+    all.add(
+        new Algorithm(
+            "power-sgd",
+            1,
+            ring,
+            (p, w, x) ->
+                DataParallelPowerSgd.builder(Shaped.of(p, 2, 2), w, x)
+                    .rank(1)
+                    .momentum(0.5)
+                    .stepSize(0.02)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "sign-sgd",
+            1,
+            ring,
+            (p, w, x) -> SignSgd.builder(p, w, x).momentum(0.5).stepSize(0.02).build()));
+    all.add(
+        new Algorithm(
+            "choco, low rank",
+            1,
+            ring,
+            (p, w, x) ->
+                shaped(
+                    p,
+                    x,
+                    (q, zero) ->
+                        ChocoSgd.builder(q, w, zero)
+                            .compressor(Compressor.parse("power-sgd:1"))
+                            .consensusStepSize(0.3)
+                            .stepSize(0.05)
+                            .build())));
+    all.add(
+        new Algorithm(
+            "ef-sgd, low rank and int4",
+            1,
+            ring,
+            (p, w, x) ->
+                shaped(
+                    p,
+                    x,
+                    (q, zero) ->
+                        EfSgd.builder(q, w, zero)
+                            .compressor(Compressor.parse("power-sgd:1+int4"))
+                            .stepSize(0.02)
+                            .build())));
     return all;
+  }
+
+  /** Starts from zeros of the shape of a matrix and a vector. */
+  private static Optimizer shaped(
+      Problem problem, DeviceMatrix x, BiFunction<Problem, DeviceMatrix, Optimizer> factory) {
+    Problem shaped = Shaped.of(problem, 2, 2);
+    try (DeviceMatrix zero = DeviceMatrix.allocate(x.queue(), 1, shaped.layout(), x.dtype())) {
+      return factory.apply(shaped, zero);
+    }
   }
 
   static MixingMatrix ring(int n) {

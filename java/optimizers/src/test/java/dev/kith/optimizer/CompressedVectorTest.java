@@ -390,4 +390,30 @@ class CompressedVectorTest {
       }
     }
   }
+
+  @Test
+  void compressorsWithoutAConstantAreTakenWhereFeedbackRepairsThem() {
+    try (Problem problem = Shaped.of(new FixedGradient(new double[9], new double[9]), 3, 3);
+        Network network =
+            Network.builder(MixingSchedule.constant(MixingMatrix.uniform(2))).build();
+        DeviceMatrix x = zero(9)) {
+      for (String name : List.of("power-sgd:1", "threshold:0.5:capacity=4")) {
+        Compressor compressor = Compressor.parse(name);
+        EfSgd.builder(problem, network, x).compressor(compressor).build().close();
+        ChocoSgd.builder(problem, network, x)
+            .compressor(compressor)
+            .consensusStepSize(0.1)
+            .build()
+            .close();
+        var e =
+            assertThrows(
+                IllegalArgumentException.class,
+                () -> ChocoSgd.builder(problem, network, x).compressor(compressor).build());
+        assertTrue(e.getMessage().contains("promises no delta"), e.getMessage());
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> Ef21Sgd.builder(problem, network, x).compressor(compressor).build());
+      }
+    }
+  }
 }

@@ -1,5 +1,7 @@
 package dev.kith.lab.experiment;
 
+import dev.kith.compress.Compressor;
+import dev.kith.compress.PowerSgd;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.graph.MixingMatrix;
@@ -13,6 +15,7 @@ import dev.kith.optimizer.ChocoSgd;
 import dev.kith.optimizer.CompressedBuilder;
 import dev.kith.optimizer.CompressedGradientTracking;
 import dev.kith.optimizer.DSquared;
+import dev.kith.optimizer.DataParallelPowerSgd;
 import dev.kith.optimizer.DecentralizedSgd;
 import dev.kith.optimizer.DeepSqueeze;
 import dev.kith.optimizer.DianaSgd;
@@ -24,6 +27,7 @@ import dev.kith.optimizer.GradientTracking;
 import dev.kith.optimizer.LocalStepBuilder;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PushSum;
+import dev.kith.optimizer.SignSgd;
 import dev.kith.optimizer.SingleMerge;
 import dev.kith.problem.Problem;
 import java.util.Arrays;
@@ -50,7 +54,9 @@ enum Algorithm {
   C_GT("c-gt", true, true),
   EF_SGD("ef-sgd", true, true),
   EF21("ef21", true, true),
-  DIANA("diana", true, true);
+  DIANA("diana", true, true),
+  POWER_SGD("power-sgd", true, true),
+  SIGN_SGD("sign-sgd", true);
 
   private static final List<Algorithm> GOSSIP_OF_MESSAGES = List.of(CHOCO, DEEP_SQUEEZE, C_GT);
 
@@ -97,7 +103,7 @@ enum Algorithm {
     }
     if (!compresses && settings.compressor().isPresent()) {
       throw new UsageException(
-          "--algorithm %s sends whole rows: leave out --compressor, or take one of %s"
+          "--algorithm %s takes no --compressor: leave it out, or take one of %s"
               .formatted(shortName, names(Algorithm::compresses)));
     }
     if (compresses && settings.messageType() != DType.F32) {
@@ -184,7 +190,24 @@ enum Algorithm {
       case EF_SGD -> compressed(EfSgd.builder(problem, network, initial), settings).build();
       case EF21 -> compressed(Ef21Sgd.builder(problem, network, initial), settings).build();
       case DIANA -> compressed(DianaSgd.builder(problem, network, initial), settings).build();
+      case POWER_SGD -> {
+        DataParallelPowerSgd.Builder builder =
+            step(DataParallelPowerSgd.builder(problem, network, initial), settings)
+                .seed(settings.seed());
+        settings.compressor().ifPresent(c -> power(builder, c));
+        yield builder.build();
+      }
+      case SIGN_SGD -> step(SignSgd.builder(problem, network, initial), settings).build();
     };
+  }
+
+  private static void power(DataParallelPowerSgd.Builder builder, Compressor compressor) {
+    if (!(compressor instanceof PowerSgd power) || power.factors().isPresent()) {
+      throw new UsageException(
+          "--algorithm power-sgd averages factors in f32: take --compressor power-sgd:RANK instead of %s"
+              .formatted(compressor.name()));
+    }
+    builder.rank(power.rank()).warmStart(power.warm());
   }
 
   private static <B extends CompressedBuilder<B>> B compressed(B builder, Settings settings) {
