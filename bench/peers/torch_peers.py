@@ -148,6 +148,19 @@ def prepare(operation, rows, cols, file):
         a, b = matrix(0, rows, cols), matrix(1, rows, cols)
         c = torch.empty_like(a)
         return "mm(out=)", lambda: torch.mm(a, b, out=c), c
+    if operation == "powersgd-r4":
+        side = round(cols**0.5)
+        m, start = matrix(0, 1, cols).view(side, side), matrix(1, 4, side).t()
+        p, q, y = torch.empty(side, 4), torch.empty(side, 4), torch.empty(side, side)
+        basis, triangle, turned = torch.empty(side, 4), torch.empty(4, 4), m.t()
+
+        def power_sgd():
+            torch.mm(m, start, out=p)
+            torch.linalg.qr(p, out=(basis, triangle))
+            torch.mm(turned, basis, out=q)
+            torch.mm(basis, q.t(), out=y)
+
+        return "mm(out=), linalg.qr(out=)", power_sgd, y
     if operation == "convert-bf16":
         x = matrix(0, rows, cols)
         y = torch.empty(rows, cols, dtype=torch.bfloat16)

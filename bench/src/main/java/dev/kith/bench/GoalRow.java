@@ -55,6 +55,12 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               "topk-ef-25M-1pct-f32",
               "topk-ef-1x25000000",
               below("overAlone", 1.4, "under 1.4x top-k alone")),
+          kernel(
+              "powersgd-4096-r4",
+              "powersgd-r4-1x16777216",
+              twin(0.7),
+              faster(3, Peers.TORCH, "libtorch mm(out=) and qr(out=)"),
+              faster(2, "openblas", "OpenBLAS and LAPACK")),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 

@@ -24,6 +24,7 @@ final class JmhRun {
           "reduction", ReductionBenchmark.class,
           "sparsify", SparsifyBenchmark.class,
           "step", StepBenchmark.class,
+          "lowrank", LowRankBenchmark.class,
           "product", ProductBenchmark.class,
           "memory", MemoryBenchmark.class);
 

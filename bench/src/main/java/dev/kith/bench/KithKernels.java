@@ -5,6 +5,7 @@ import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
 import dev.kith.kernel.Expression;
+import dev.kith.kernel.LowRank;
 import dev.kith.kernel.Memory;
 import dev.kith.kernel.Mixing;
 import dev.kith.kernel.MixingWeights;
@@ -133,6 +134,7 @@ final class KithKernels implements Implementation {
             case HEAVY_BALL -> heavyBall();
             case MULTIPLY -> multiply();
             case TOPK, TOPK_EF -> topK();
+            case POWERSGD_R4 -> powerSgd();
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };
@@ -254,6 +256,32 @@ final class KithKernels implements Implementation {
           message,
           List.of(x, residual),
           List.of(residual));
+    }
+
+    private Plan powerSgd() {
+      int side = PowerSgdReference.side(w);
+      LowRank lowRank =
+          LowRank.of(List.of(new LowRank.Shape(0, side, side, PowerSgdReference.RANK)));
+      DeviceMatrix start = keep(DeviceMatrix.allocate(queue, 1, lowRank.rightSize(), DType.F32));
+      float[] numbers = new float[(int) lowRank.rightSize()];
+      for (int i = 0; i < numbers.length; i++) {
+        numbers[i] = PowerSgdReference.start(side, i / side, i % side);
+      }
+      start.upload(numbers);
+      DeviceMatrix p = keep(DeviceMatrix.allocate(queue, 1, lowRank.leftSize(), DType.F32));
+      DeviceMatrix q = keep(DeviceMatrix.allocate(queue, 1, lowRank.rightSize(), DType.F32));
+      DeviceMatrix y = zeros(DType.F32);
+      Optional<DeviceMatrix> none = Optional.empty();
+      Streams read = new Streams(List.of(x), List.of());
+      return new Plan(
+          () -> {
+            lowRank.left(x, none, none, start, p, none);
+            lowRank.orthonormaliseLeft(p);
+            lowRank.right(x, none, none, p, q);
+            lowRank.accumulate(p, q, false, y);
+          },
+          y,
+          List.of(read, read, new Streams(List.of(), List.of(y))));
     }
 
     private Plan convert() {

@@ -26,7 +26,7 @@ final class OpenBlas implements Implementation {
   public boolean supports(Workload w) {
     return switch (w.operation()) {
       case MIX_RING, MIX_ER8, MIX_DENSE -> w.rows() <= Weights.DENSE_LIMIT;
-      case GRAM, ROWNORM, MULTIPLY -> true;
+      case GRAM, ROWNORM, MULTIPLY, POWERSGD_R4 -> true;
       default -> false;
     };
   }
@@ -39,6 +39,7 @@ final class OpenBlas implements Implementation {
       case GRAM -> gram(w);
       case ROWNORM -> norms(w);
       case MULTIPLY -> multiply(w);
+      case POWERSGD_R4 -> powerSgd(w);
       default -> throw Implementation.unsupported(this, w);
     };
   }
@@ -66,6 +67,35 @@ final class OpenBlas implements Implementation {
     FloatPointer b = matrix(w, TestData.GRADIENT);
     FloatPointer c = new FloatPointer(w.elements());
     return new Pointers(() -> gemm(false, n, n, n, a, b, c), c, List.of(a, b));
+  }
+
+  /** Products by BLAS, an orthonormal basis by LAPACK's Householder reflections. */
+  private static Task powerSgd(Workload w) {
+    int n = PowerSgdReference.side(w);
+    int r = PowerSgdReference.RANK;
+    FloatPointer m = matrix(w, TestData.X);
+    FloatPointer start = new FloatPointer((long) n * r);
+    for (int i = 0; i < n * r; i++) {
+      start.put(i, PowerSgdReference.start(n, i / n, i % n));
+    }
+    FloatPointer p = new FloatPointer((long) n * r);
+    FloatPointer q = new FloatPointer((long) n * r);
+    FloatPointer reflections = new FloatPointer((long) r);
+    FloatPointer y = new FloatPointer(w.elements());
+    int column = openblas.CblasColMajor;
+    int plain = openblas.CblasNoTrans;
+    int turned = openblas.CblasTrans;
+    // Row-major M is M' to BLAS; factors lie column by column.
+    return new Pointers(
+        () -> {
+          openblas.cblas_sgemm(column, turned, plain, n, r, n, 1, m, n, start, n, 0, p, n);
+          openblas.LAPACKE_sgeqrf(openblas.LAPACK_COL_MAJOR, n, r, p, n, reflections);
+          openblas.LAPACKE_sorgqr(openblas.LAPACK_COL_MAJOR, n, r, r, p, n, reflections);
+          openblas.cblas_sgemm(column, plain, plain, n, r, n, 1, m, n, p, n, 0, q, n);
+          openblas.cblas_sgemm(column, plain, turned, n, n, r, 1, q, n, p, n, 0, y, n);
+        },
+        y,
+        List.of(m, start, p, q, reflections));
   }
 
   private static Task norms(Workload w) {

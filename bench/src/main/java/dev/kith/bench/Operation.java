@@ -41,6 +41,11 @@ enum Operation {
   TOPK("sparsify", 4),
   /** The same with error feedback: what is not sent is added next time. */
   TOPK_EF("sparsify", 12),
+  /**
+   * Y = P Q' with P = X Q, its columns made orthonormal, and Q = X' P, of rank 4: one row is a
+   * square tensor, which is compressed and decompressed.
+   */
+  POWERSGD_R4("lowrank", 12),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */

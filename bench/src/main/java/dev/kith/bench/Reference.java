@@ -10,6 +10,7 @@ final class Reference {
   private final Workload workload;
   private final Weights weights;
   private Optional<double[]> sizes = Optional.empty();
+  private PowerSgdReference powerSgd;
 
   Reference(Workload workload) {
     this.workload = workload;
@@ -146,6 +147,12 @@ final class Reference {
         yield sum;
       }
       case TOPK, TOPK_EF -> sizes()[(int) index];
+      case POWERSGD_R4 -> {
+        if (powerSgd == null) {
+          powerSgd = new PowerSgdReference(workload);
+        }
+        yield powerSgd.at(index);
+      }
       case CONVERT_BF16 -> x(row, col);
       case GATHER -> x(shuffled(row, workload.rows()), col);
     };

@@ -45,10 +45,10 @@ final class TwinLoop implements Implementation {
       this.kernel = kernel;
       this.owner = owner;
       this.sink =
-          kernel.passes().getFirst().writes().isEmpty()
+          kernel.passes().stream().anyMatch(pass -> pass.writes().isEmpty())
               ? Optional.of(DeviceMatrix.allocate(kernel.queue(), 1, 1, DType.F64))
               : Optional.empty();
-      if (sink.isEmpty()) {
+      if (writes()) {
         long[] best = {Long.MAX_VALUE, Long.MAX_VALUE};
         for (int i = 0; i < 2 * TRIES; i++) {
           nontemporal = i % 2 == 1;
@@ -60,8 +60,12 @@ final class TwinLoop implements Implementation {
       }
     }
 
+    private boolean writes() {
+      return kernel.passes().stream().anyMatch(pass -> !pass.writes().isEmpty());
+    }
+
     String stores() {
-      return sink.isPresent() ? "read only" : nontemporal ? "non-temporal stores" : "plain stores";
+      return !writes() ? "read only" : nontemporal ? "non-temporal stores" : "plain stores";
     }
 
     @Override

@@ -27,6 +27,7 @@ class GoalTableTest {
             "mix-regular4-1000000x64-f32",
             "topk-25M-1pct-f32",
             "topk-ef-25M-1pct-f32",
+            "powersgd-4096-r4",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());
