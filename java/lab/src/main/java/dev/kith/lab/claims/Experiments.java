@@ -22,7 +22,8 @@ final class Experiments {
           Map.entry("masha-robust", InequalityClaims::mashaRobust),
           Map.entry("diana-vs-qsgd", CompressionClaims::dianaVersusPlain),
           Map.entry("ef21-vs-ef", CompressionClaims::feedbackExample),
-          Map.entry("compressor-constants", CompressorClaims::constants));
+          Map.entry("compressor-constants", CompressorClaims::constants),
+          Map.entry("choco-topk-training", CompressedTrainingClaims::chocoTraining));
 
   private Experiments() {}
 
