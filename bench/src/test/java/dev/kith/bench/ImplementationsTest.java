@@ -37,6 +37,7 @@ class ImplementationsTest {
       case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL -> new Workload(operation, 1, 10_007);
       case MULTIPLY -> new Workload(operation, 61, 61);
       case MIX_REGULAR4, GATHER -> new Workload(operation, 1001, 13);
+      case POWERSGD_R4 -> new Workload(operation, 1, 67 * 67);
       default -> new Workload(operation, 16, 5003);
     };
   }
