@@ -3,7 +3,8 @@
  *
  * Bytes per element of v (f32): top of blocks up to 4096 columns 4 B read, longer ones 4 B and a sample; with minus 4 B
  * more, with a residual 8 B more. above the same. at: 12 B per entry, and the pass where residual or flags are given.
- * accumulate: 8 B per entry and a line of y each, 4 B per element of y where it starts from 0.
+ * thresholds: a line of v per sample, its keys 5 times. accumulate: 8 B per entry and a line of y each, 4 B per element of
+ * y where it starts from 0.
  * Determinism: a selection is defined by keys and columns, which no launch shape changes: counts are integers, places
  * are sums of counts. An element of y is one chain of operations of one block, in the order of W.
  * Emulated: all of it.
@@ -15,6 +16,7 @@
  *   histogram, border   16 chunks per block, a block per block of columns; 11, 10 and 10 bits of the keys
  *   count, place, emit  chunks count what they send, the counts give each its place, entries are written in order
  *   form, pick, check   256 threads, an element each
+ *   sample, threshold   4 samples per thread; a block per row: four histograms of 8 bits in shared memory
  *   sum         a block per row and slab of columns; messages one after the other, an entry per thread
  * No block waits for another. A chunk whose list is too short is read again instead, and all are where fewer elements
  * reach the bound than are wanted: the result is exact whatever the sample was.
@@ -25,6 +27,7 @@
 #include "cuda_weights.hpp"
 #include "host.hpp"
 #include "launch.hpp"
+#include "philox.hpp"
 #include "sparsify_checks.hpp"
 
 namespace kith {
@@ -234,58 +237,84 @@ KITH_DEVICE uint32_t sum_before(uint32_t mine, S totals, uint32_t* all) {
   return before + sum - mine;
 }
 
-/* The k-th largest of the block's keys; *ties: how many that equal it are among the k largest. digits has kDigits words,
-   found two. */
+/* A search for the k-th largest key, from the top bits down: its bits above `above`, and how many it is beyond. */
+struct Search {
+  uint32_t prefix;
+  uint32_t need;
+  int above;
+  int width; /* of the next digit */
+
+  KITH_DEVICE int shift() const { return above - width; }
+};
+
+KITH_DEVICE Search search_of(int64_t k) { return Search{0u, static_cast<uint32_t>(k), 31, 8}; }
+
+/* digits has kDigits words. */
+template <class D>
+KITH_DEVICE void clear_digits(D digits) {
+  for (int d = static_cast<int>(threadIdx.x); d < kDigits; d += static_cast<int>(blockDim.x)) digits[d] = 0u;
+  __syncthreads();
+}
+
+template <class D>
+KITH_DEVICE void count_digit(const Search& search, int32_t key, D digits) {
+  const uint32_t bits = static_cast<uint32_t>(key);
+  if (key >= 0 && bits >> search.above == search.prefix) {
+    atomicAdd(&digits[(bits >> search.shift()) & ((1u << search.width) - 1u)], 1u);
+  }
+}
+
+/* Settles the digit that was counted; found has two words. */
+template <class D, class F>
+KITH_DEVICE void settle_digit(Search& search, D digits, F found) {
+  __syncthreads();
+  if (threadIdx.x < kWarp) {
+    // Lane 0 has the largest digits.
+    const int lane = static_cast<int>(threadIdx.x);
+    const int top = kDigits - 1 - lane * (kDigits / kWarp);
+    uint32_t own = 0;
+    for (int d = 0; d < kDigits / kWarp; d++) {
+      const uint32_t count = digits[top - d];
+      own += count;
+    }
+    uint32_t sum = own;
+    for (int step = 1; step < kWarp; step *= 2) {
+      const uint32_t other = __shfl_up_sync(kAll, sum, static_cast<unsigned>(step));
+      if (lane >= step) sum += other;
+    }
+    if (sum >= search.need && sum - own < search.need) {
+      uint32_t left = search.need - (sum - own);
+      int d = 0;
+      for (;; d++) {
+        const uint32_t count = digits[top - d];
+        if (count >= left) break;
+        left -= count;
+      }
+      found[0] = static_cast<uint32_t>(top - d);
+      found[1] = left;
+    }
+  }
+  __syncthreads();
+  const uint32_t digit = found[0];
+  search.need = found[1];
+  search.prefix = search.prefix << search.width | digit;
+  search.above = search.shift();
+  search.width = search.above == 7 ? 7 : 8;
+  __syncthreads();
+}
+
+/* The k-th largest of the block's keys; *ties: how many that equal it are among the k largest. */
 template <class D, class F>
 KITH_DEVICE int32_t kth_key(const int32_t (&keys)[kItems], int64_t k, D digits, F found, int64_t* ties) {
-  uint32_t prefix = 0, need = static_cast<uint32_t>(k);
-  int above = 31;
-  for (int level = 0; level < 4; level++) {
-    const int width = level == 3 ? 7 : 8;
-    const int shift = above - width;
-    for (int d = static_cast<int>(threadIdx.x); d < kDigits; d += static_cast<int>(blockDim.x)) digits[d] = 0u;
-    __syncthreads();
+  Search search = search_of(k);
+  while (search.above > 0) {
+    clear_digits(digits);
     KITH_UNROLL
-    for (int i = 0; i < kItems; i++) {
-      const uint32_t key = static_cast<uint32_t>(keys[i]);
-      if (keys[i] >= 0 && key >> above == prefix) atomicAdd(&digits[(key >> shift) & ((1u << width) - 1u)], 1u);
-    }
-    __syncthreads();
-    if (threadIdx.x < kWarp) {
-      // Lane 0 has the largest digits.
-      const int lane = static_cast<int>(threadIdx.x);
-      const int top = kDigits - 1 - lane * (kDigits / kWarp);
-      uint32_t own = 0;
-      for (int d = 0; d < kDigits / kWarp; d++) {
-        const uint32_t count = digits[top - d];
-        own += count;
-      }
-      uint32_t sum = own;
-      for (int step = 1; step < kWarp; step *= 2) {
-        const uint32_t other = __shfl_up_sync(kAll, sum, static_cast<unsigned>(step));
-        if (lane >= step) sum += other;
-      }
-      if (sum >= need && sum - own < need) {
-        uint32_t left = need - (sum - own);
-        int d = 0;
-        for (;; d++) {
-          const uint32_t count = digits[top - d];
-          if (count >= left) break;
-          left -= count;
-        }
-        found[0] = static_cast<uint32_t>(top - d);
-        found[1] = left;
-      }
-    }
-    __syncthreads();
-    const uint32_t digit = found[0];
-    need = found[1];
-    prefix = prefix << width | digit;
-    above = shift;
-    __syncthreads();
+    for (int i = 0; i < kItems; i++) count_digit(search, keys[i], digits);
+    settle_digit(search, digits, found);
   }
-  *ties = need;
-  return static_cast<int32_t>(prefix);
+  *ties = search.need;
+  return static_cast<int32_t>(search.prefix);
 }
 
 /* Writes those of the block's items that are beyond the border, and the first `ties` on it, at place and after, below
@@ -787,6 +816,69 @@ void sum(SumJob job) {
   }
 }
 
+/* ---- a threshold from a sample -------------------------------------------------------------------------------------- */
+
+struct Sample {
+  Select select; /* what v is made of */
+  double* thresholds;
+  int32_t* keys; /* samples per row */
+  int64_t k;
+  int64_t samples;
+  int64_t rows;
+  int64_t round;
+  int64_t first_node;
+  uint32_t key0;
+  uint32_t key1;
+  int32_t stream;
+  int32_t reserved;
+};
+
+KITH_KERNEL(kThreads)
+void sample(Sample job) {
+  const Select& s = job.select;
+  const int64_t quads = (job.samples + 3) / 4;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; at < job.rows * quads; at += step) {
+    const int64_t row = at / quads;
+    const int64_t quad = at - row * quads;
+    const PhiloxWords words =
+        philox(job.key0, job.key1, static_cast<uint32_t>(job.first_node + row), job.round, job.stream, quad);
+    KITH_UNROLL
+    for (int l = 0; l < 4; l++) {
+      const int64_t i = 4 * quad + l;
+      if (i >= job.samples) continue;
+      const int64_t first = i * s.cols / job.samples;
+      const int64_t width = (i + 1) * s.cols / job.samples - first;
+      const int64_t column = first + static_cast<int64_t>(words.v[l] * static_cast<uint64_t>(width) >> 32);
+      float v = s.x[row * s.x_stride + column];
+      if (s.minus != nullptr) v = v - s.minus[row * s.minus_stride + column];
+      if (s.residual != nullptr) v = s.residual[row * s.residual_stride + column] + v;
+      job.keys[row * job.samples + i] = key_of(v);
+    }
+  }
+}
+
+KITH_KERNEL(kThreads)
+void threshold(Sample job) {
+  KITH_SHARED(uint32_t, digits, kDigits);
+  KITH_SHARED(uint32_t, found, 2);
+  for (int64_t row = blockIdx.x; row < job.rows; row += gridDim.x) {
+    const int32_t* const keys = job.keys + row * job.samples;
+    Search search = search_of(job.k);
+    while (search.above > 0) {
+      clear_digits(digits);
+      for (int64_t i = threadIdx.x; i < job.samples; i += blockDim.x) count_digit(search, keys[i], digits);
+      settle_digit(search, digits, found);
+    }
+    // Zeros are not worth sending. A NaN has the bits that it has on the CPU.
+    if (threadIdx.x == 0) {
+      const uint32_t key = search.prefix < 1u ? 1u : search.prefix;
+      job.thresholds[row] = key == static_cast<uint32_t>(kNanKey) ? __longlong_as_double(0x7ff8000000000000ll)
+                                                                  : static_cast<double>(__uint_as_float(key));
+    }
+  }
+}
+
 /* ---- launches ------------------------------------------------------------------------------------------------------- */
 
 int64_t rounded_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -942,6 +1034,39 @@ kith_status kith_select_above(kith_queue* queue, const kith_matrix* x, const kit
   s.thresholds = reinterpret_cast<const double*>(operands.thresholds.data);
   s.entries = capacity;
   launch_large(entry, s);
+  return entry.finish();
+}
+
+kith_status kith_sample_thresholds(kith_queue* queue, const kith_matrix* x, const kith_matrix* minus,
+                                   const kith_matrix* residual, const kith_draw* draw, int64_t k, int64_t samples,
+                                   const kith_matrix* thresholds, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_sample_thresholds");
+  SelectOperands operands;
+  Draw numbers;
+  if (!check_sample_thresholds(entry, x, minus, residual, draw, k, samples, thresholds, &operands, &numbers)) {
+    return entry.status();
+  }
+  const int64_t rows = operands.x.rows;
+  if (rows == 0) return entry.finish();
+  Sample job = {};
+  job.select = select_of(operands, k);
+  job.thresholds = reinterpret_cast<double*>(operands.thresholds.data);
+  job.k = k;
+  job.samples = samples;
+  job.rows = rows;
+  job.round = numbers.round;
+  job.first_node = numbers.first_node;
+  job.key0 = numbers.key0;
+  job.key1 = numbers.key1;
+  job.stream = numbers.stream;
+  job.keys = static_cast<int32_t*>(entry.scratch(rows * samples * 4));
+  if (job.keys == nullptr) return entry.status();
+  const unsigned by_sample = entry.grid(cut_into(rows * cut_into(samples, 4), kThreads), kPerMultiprocessor);
+  const unsigned by_row = entry.grid(rows, kPerMultiprocessor);
+  if (entry.launched(KITH_LAUNCH(sample, by_sample, kThreads, 0, entry.stream(), job))) {
+    entry.launched(KITH_LAUNCH(threshold, by_row, kThreads, 0, entry.stream(), job));
+  }
   return entry.finish();
 }
 

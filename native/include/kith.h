@@ -425,6 +425,20 @@ KITH_API kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batch
  * Order of elements: by the bits of |v|, all NaN alike above infinity, ties to the lowest column.
  */
 
+/*
+ * Public random numbers, docs/randomness.md: row r is node first_node + r of (seed, round), element c of it takes
+ * word c, form 0, of the stream with this tag, or the f32 uniform u of that word. `uniforms` (f32, the shape of x, or
+ * NULL) takes the place of the generator; only kith_quantize takes it.
+ */
+typedef struct kith_draw {
+  int64_t seed;       /* any: its 64 bits */
+  int64_t round;      /* 0 to 2^40 - 1 */
+  int64_t first_node; /* first_node + rows <= 2^31 */
+  int32_t stream;     /* tag, 1 to 255 */
+  int32_t reserved;
+  const kith_matrix* uniforms; /* NULL: none */
+} kith_draw;
+
 /* How the words of a sparse message are laid out. Columns ascend. */
 typedef enum kith_sparse_form {
   KITH_SPARSE_TOP = 0,  /* entries columns, then entries values */
@@ -450,6 +464,17 @@ KITH_API kith_status kith_select_at(kith_queue* queue, const kith_matrix* x, con
 KITH_API kith_status kith_select_above(kith_queue* queue, const kith_matrix* x, const kith_matrix* minus,
                                        const kith_matrix* residual, const kith_matrix* thresholds, int64_t capacity,
                                        const kith_matrix* messages, const kith_matrix* flags, kith_call* call);
+/*
+ * thresholds(0, r) (f64, 1 x x.rows) = max(t, 2^-149), t the k-th largest |v(r, c)| of a sample of `samples` columns, in
+ * the order above: NaN when that element is. 1 <= k <= samples <= min(x.cols, 2^20). Sample i is one column of the i-th of
+ * `samples` equal parts of the row,
+ *   c_i = a_i + floor(w_i (a_{i+1} - a_i) / 2^32),   a_i = floor(i x.cols / samples),   w_i = word i of `draw`
+ * without `uniforms`; with samples = x.cols every column is in it and t is the k-th largest of the row. As a threshold of
+ * kith_select_above it lets about k x.cols / samples elements through, and no zeros. The residual is read, not written.
+ */
+KITH_API kith_status kith_sample_thresholds(kith_queue* queue, const kith_matrix* x, const kith_matrix* minus,
+                                            const kith_matrix* residual, const kith_draw* draw, int64_t k,
+                                            int64_t samples, const kith_matrix* thresholds, kith_call* call);
 /*
  * y(i, c) = a: a starts at y(i, c) (add = 1) or +0 (add = 0); a = fma(w_ij, value, a) over the entries of row i of W in
  * the order they are stored, for those whose message j has an entry at c. W is sparse, y is f32. W NULL is the
@@ -514,20 +539,6 @@ typedef struct kith_code {
   int32_t reserved;
   int64_t block;
 } kith_code;
-
-/*
- * Public random numbers, docs/randomness.md: row r is node first_node + r of (seed, round), element c of it takes the
- * f32 uniform u of word c, form 0, of the stream with this tag. `uniforms` (f32, the shape of x, or NULL) takes the
- * place of the generator.
- */
-typedef struct kith_draw {
-  int64_t seed;       /* any: its 64 bits */
-  int64_t round;      /* 0 to 2^40 - 1 */
-  int64_t first_node; /* first_node + rows <= 2^31 */
-  int32_t stream;     /* tag, 1 to 255 */
-  int32_t reserved;
-  const kith_matrix* uniforms; /* NULL: none */
-} kith_draw;
 
 /* *words of a message of `cols` columns. */
 KITH_API kith_status kith_code_words(const kith_code* code, int64_t cols, int64_t* words, kith_call* call);

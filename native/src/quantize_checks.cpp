@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "draw.hpp"
+
 namespace kith {
 
 namespace {
@@ -111,30 +113,13 @@ bool check_draw(Arguments& entry, const kith_draw* draw, QuantizeOperands* opera
   if (draw->uniforms != nullptr) {
     return entry.matrix("uniforms", draw->uniforms, KITH_F32, operands->x.rows, operands->x.cols, &operands->uniforms);
   }
-  if (draw->round < 0 || draw->round >= int64_t{1} << 40) {
-    entry.fail(KITH_INVALID, "the round is %lld; use 0 to 2^40 - 1", static_cast<long long>(draw->round));
-    return false;
-  }
-  const int64_t nodes = int64_t{1} << 31;
-  if (draw->first_node < 0 || draw->first_node > nodes || operands->x.rows > nodes - draw->first_node) {
-    entry.fail(KITH_INVALID, "the first node is %lld with %lld rows; nodes are 0 to 2^31 - 1",
-               static_cast<long long>(draw->first_node), static_cast<long long>(operands->x.rows));
-    return false;
-  }
-  if (draw->stream < 1 || draw->stream > 255) {
-    entry.fail(KITH_INVALID, "the stream is %d; tags are 1 to 255", draw->stream);
-    return false;
-  }
-  // The first output of SplitMix64.
-  uint64_t z = static_cast<uint64_t>(draw->seed) + 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  z = z ^ (z >> 31);
-  operands->key0 = static_cast<uint32_t>(z);
-  operands->key1 = static_cast<uint32_t>(z >> 32);
-  operands->round = draw->round;
-  operands->first_node = draw->first_node;
-  operands->stream = draw->stream;
+  Draw numbers;
+  if (!check_generator(entry, draw, operands->x.rows, &numbers)) return false;
+  operands->key0 = numbers.key0;
+  operands->key1 = numbers.key1;
+  operands->round = numbers.round;
+  operands->first_node = numbers.first_node;
+  operands->stream = numbers.stream;
   return true;
 }
 

@@ -29,6 +29,7 @@ constexpr int64_t kRun = 16; /* columns of a cache line, sampled together */
 constexpr int64_t kMostSamples = 65536;
 constexpr int64_t kPassBlock = 65536;
 constexpr int64_t kEntryBlock = 16384;
+constexpr int64_t kSampleBlock = 4096; /* a multiple of the words of a block of the generator */
 // Columns of y per block of a sum: half of a second-level cache, more where messages have few entries.
 constexpr int64_t kSumColumns = 65536;
 constexpr int64_t kMostSumColumns = 1 << 20;
@@ -135,6 +136,14 @@ struct Source {
   }
   int64_t bytes() const { return x.bytes() + minus.bytes() + 2 * residual.bytes(); }
 };
+
+// Element l of v before it is formed, left as it is.
+float unformed(const SelectSpan& span, int64_t l) {
+  float v = span.x[l];
+  if (span.minus != nullptr) v = v - span.minus[l];
+  if (span.residual != nullptr) v = span.residual[l] + v;
+  return v;
+}
 
 /* Forms v where nothing, or not all of it, is looked at otherwise. */
 struct PassTask {
@@ -266,12 +275,7 @@ void bound_body(void* pointer, int64_t s, int32_t worker) {
     const uint64_t scattered = static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15u >> 33;
     const int64_t column = i * part + static_cast<int64_t>(scattered % static_cast<uint64_t>(part - kRun + 1));
     const SelectSpan span = source.span(row, task.first(s) + column, kRun);
-    for (int64_t l = 0; l < kRun; l++) {
-      float v = span.x[l];
-      if (span.minus != nullptr) v = v - span.minus[l];
-      if (span.residual != nullptr) v = span.residual[l] + v;
-      keys[at++] = key_of(bits_of(v));
-    }
+    for (int64_t l = 0; l < kRun; l++) keys[at++] = key_of(bits_of(unformed(span, l)));
   }
   int64_t above = 0;
   const int32_t key = sparsify().kth(keys, at, task.rank, &above);
@@ -506,6 +510,44 @@ kith_status select_large(Entry& entry, LargeTask& task) {
   if (entry.phase(segments, chunk_bytes, place_body, &task) != KITH_OK) return entry.status();
   if (entry.phase(segments * task.groups, bytes, emit_body, &task) != KITH_OK) return entry.status();
   return entry.finish();
+}
+
+/* ---- a threshold from a sample ------------------------------------------------------------------------------------- */
+
+struct SampleTask {
+  const Source* source;
+  const Draw* draw;
+  double* thresholds;
+  int64_t k;
+  int64_t samples;
+  int64_t across; /* blocks of samples in a row */
+  int32_t* keys;  /* samples per row */
+};
+
+void sample_body(void* pointer, int64_t block, int32_t) {
+  const SampleTask& task = *static_cast<const SampleTask*>(pointer);
+  const Source& source = *task.source;
+  const int64_t row = block / task.across;
+  const int64_t begin = block % task.across * kSampleBlock;
+  const int64_t end = smaller(begin + kSampleBlock, task.samples);
+  const int64_t cols = source.x.cols;
+  int32_t* const keys = task.keys + row * task.samples;
+  uint32_t words[4] = {};
+  for (int64_t i = begin; i < end; i++) {
+    if (i % 4 == 0) draw_words(*task.draw, row, i / 4, words);
+    const int64_t first = i * cols / task.samples;
+    const int64_t width = (i + 1) * cols / task.samples - first;
+    const int64_t column = first + static_cast<int64_t>(words[i % 4] * static_cast<uint64_t>(width) >> 32);
+    keys[i] = key_of(bits_of(unformed(source.span(row, column, 1), 0)));
+  }
+}
+
+void threshold_body(void* pointer, int64_t row, int32_t) {
+  const SampleTask& task = *static_cast<const SampleTask*>(pointer);
+  int64_t above = 0;
+  const int32_t key = sparsify().kth(task.keys + row * task.samples, task.samples, task.k, &above);
+  // Zeros are not worth sending.
+  task.thresholds[row] = static_cast<double>(bits_as<float>(static_cast<uint32_t>(key < 1 ? 1 : key)));
 }
 
 /* ---- known columns ------------------------------------------------------------------------------------------------- */
@@ -745,6 +787,35 @@ kith_status kith_select_above(kith_queue* queue, const kith_matrix* x, const kit
   task.across = 1;
   task.entries = capacity;
   return select_large(entry, task);
+}
+
+kith_status kith_sample_thresholds(kith_queue* queue, const kith_matrix* x, const kith_matrix* minus,
+                                   const kith_matrix* residual, const kith_draw* draw, int64_t k, int64_t samples,
+                                   const kith_matrix* thresholds, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_sample_thresholds");
+  SelectOperands operands;
+  Draw numbers;
+  if (!check_sample_thresholds(entry, x, minus, residual, draw, k, samples, thresholds, &operands, &numbers)) {
+    return entry.status();
+  }
+  const Source source(operands);
+  const int64_t rows = source.x.rows;
+  if (rows == 0) return entry.finish();
+  SampleTask task = {};
+  task.source = &source;
+  task.draw = &numbers;
+  task.thresholds = reinterpret_cast<double*>(operands.thresholds.data);
+  task.k = k;
+  task.samples = samples;
+  task.across = cut_into(samples, kSampleBlock);
+  task.keys = static_cast<int32_t*>(entry.scratch(rows * samples * 4));
+  if (task.keys == nullptr) return entry.status();
+  // A line of v each.
+  if (entry.phase(rows * task.across, rows * samples * 64, sample_body, &task) != KITH_OK) return entry.status();
+  // Passes over the keys that settle a bit each.
+  if (entry.phase(rows, rows * samples * 4 * 20, threshold_body, &task) != KITH_OK) return entry.status();
+  return entry.finish();
 }
 
 kith_status kith_sparse_accumulate(kith_queue* queue, const kith_weights* weights, int32_t form, int64_t entries,

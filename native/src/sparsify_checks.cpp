@@ -126,6 +126,40 @@ bool check_select_above(Arguments& entry, const kith_matrix* x, const kith_matri
   return check_target(entry, 1 + 2 * capacity, messages, flags, operands);
 }
 
+bool check_sample_thresholds(Arguments& entry, const kith_matrix* x, const kith_matrix* minus,
+                             const kith_matrix* residual, const kith_draw* draw, int64_t k, int64_t samples,
+                             const kith_matrix* thresholds, SelectOperands* operands, Draw* numbers) {
+  if (!check_source(entry, x, minus, residual, operands)) return false;
+  const Matrix& mx = operands->x;
+  const int64_t limit = mx.cols < kMostThresholdSamples ? mx.cols : kMostThresholdSamples;
+  if (samples < 1 || samples > limit) {
+    entry.fail(KITH_INVALID, "samples is %lld and x has %lld columns; draw at least 1 and at most %lld",
+               number(samples), number(mx.cols), number(limit));
+    return false;
+  }
+  if (k < 1 || k > samples) {
+    entry.fail(KITH_INVALID, "k is %lld; take the 1st to the %lldth largest of the sample", number(k), number(samples));
+    return false;
+  }
+  if (draw == nullptr) {
+    entry.fail(KITH_INVALID, "draw is NULL and the sample is drawn at random; give one");
+    return false;
+  }
+  if (draw->uniforms != nullptr) {
+    entry.fail(KITH_INVALID, "draw has uniforms; a sample is drawn by the generator alone");
+    return false;
+  }
+  if (!check_generator(entry, draw, mx.rows, numbers) ||
+      !entry.matrix("thresholds", thresholds, KITH_F64, 1, mx.rows, &operands->thresholds)) {
+    return false;
+  }
+  const Named all[] = {{"thresholds", &operands->thresholds, true},
+                       {"x", &mx, false},
+                       {"minus", &operands->minus, false},
+                       {"residual", &operands->residual, false}};
+  return apart(entry, all, 4);
+}
+
 bool check_sparse_accumulate(Arguments& entry, const kith_weights* weights, bool dense, int32_t form, int64_t entries,
                              const kith_matrix* indices, const kith_matrix* halo_indices, const kith_matrix* messages,
                              const kith_matrix* halo, int32_t add, const kith_matrix* y, AccumulateOperands* operands) {

@@ -3,6 +3,7 @@
 #define KITH_SPARSIFY_CHECKS_HPP
 
 #include "arguments.hpp"
+#include "draw.hpp"
 #include "sparsify.hpp"
 
 namespace kith {
@@ -31,6 +32,13 @@ bool check_select_at(Arguments& entry, const kith_matrix* x, const kith_matrix* 
 bool check_select_above(Arguments& entry, const kith_matrix* x, const kith_matrix* minus, const kith_matrix* residual,
                         const kith_matrix* thresholds, int64_t capacity, const kith_matrix* messages,
                         const kith_matrix* flags, SelectOperands* operands);
+
+/* Columns of a row that are sampled at most: their k-th largest is found in one go. */
+inline constexpr int64_t kMostThresholdSamples = 1 << 20;
+
+bool check_sample_thresholds(Arguments& entry, const kith_matrix* x, const kith_matrix* minus,
+                             const kith_matrix* residual, const kith_draw* draw, int64_t k, int64_t samples,
+                             const kith_matrix* thresholds, SelectOperands* operands, Draw* numbers);
 
 struct AccumulateOperands {
   Matrix y;

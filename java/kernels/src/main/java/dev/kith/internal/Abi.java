@@ -263,6 +263,7 @@ public final class Abi {
   private final MethodHandle selectTop;
   private final MethodHandle selectAt;
   private final MethodHandle selectAbove;
+  private final MethodHandle sampleThresholds;
   private final MethodHandle sparseSum;
   private final MethodHandle sparseCheck;
   private final MethodHandle codeWords;
@@ -359,6 +360,8 @@ public final class Abi {
     selectTop = bind("kith_select_top", I32, PTR, PTR, PTR, PTR, I64, I64, PTR, PTR, PTR);
     selectAt = bind("kith_select_at", I32, PTR, PTR, PTR, PTR, PTR, F64, PTR, PTR, PTR);
     selectAbove = bind("kith_select_above", I32, PTR, PTR, PTR, PTR, PTR, I64, PTR, PTR, PTR);
+    sampleThresholds =
+        bind("kith_sample_thresholds", I32, PTR, PTR, PTR, PTR, PTR, I64, I64, PTR, PTR);
     sparseSum =
         bind("kith_sparse_accumulate", I32, PTR, PTR, I32, I64, PTR, PTR, PTR, PTR, I32, PTR, PTR);
     sparseCheck = bind("kith_sparse_check", I32, I32, PTR, I64, I64, I64, PTR);
@@ -1090,6 +1093,25 @@ public final class Abi {
               queue, x, minus, residual, thresholds, capacity, messages, flags, call);
     } catch (Throwable t) {
       throw broken("kith_select_above", t);
+    }
+  }
+
+  public int sampleThresholds(
+      MemorySegment queue,
+      MemorySegment x,
+      MemorySegment minus,
+      MemorySegment residual,
+      MemorySegment draw,
+      long k,
+      long samples,
+      MemorySegment thresholds,
+      MemorySegment call) {
+    try {
+      return (int)
+          sampleThresholds.invokeExact(
+              queue, x, minus, residual, draw, k, samples, thresholds, call);
+    } catch (Throwable t) {
+      throw broken("kith_sample_thresholds", t);
     }
   }
 

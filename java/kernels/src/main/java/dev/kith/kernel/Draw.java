@@ -1,15 +1,19 @@
 package dev.kith.kernel;
 
 import dev.kith.device.DeviceMatrix;
+import dev.kith.internal.Abi;
 import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.Objects;
 import java.util.Optional;
 
 /**
- * The uniform numbers of codes that round at random: row r is node firstNode + r, and element c of
- * it takes {@link SharedRandom#uniformFloat uniformFloat(c)} of (seed, stream, node, round).
- * Immutable.
+ * Public random numbers of a matrix: row r is node firstNode + r, and element c of it takes {@link
+ * SharedRandom#uniformFloat uniformFloat(c)} of (seed, stream, node, round) where codes round at
+ * random, {@link SharedRandom#word word(c)} where columns are sampled. Immutable.
  *
  * @param seed the seed of the experiment
  * @param stream what they are for
@@ -49,6 +53,18 @@ public record Draw(
   }
 
   /**
+   * Numbers of the stream SAMPLE.
+   *
+   * @param seed the seed of the experiment
+   * @param round the round
+   * @param firstNode the node of row 0
+   * @return the numbers
+   */
+  public static Draw ofSample(long seed, long round, int firstNode) {
+    return new Draw(seed, Stream.SAMPLE, round, firstNode, Optional.empty());
+  }
+
+  /**
    * Numbers given one by one.
    *
    * @param uniforms F32 of the shape of x
@@ -56,5 +72,16 @@ public record Draw(
    */
   public static Draw of(DeviceMatrix uniforms) {
     return new Draw(0, Stream.ROUNDING, 0, 0, Optional.of(uniforms));
+  }
+
+  /** kith_draw; the uniforms are NULL or the descriptor of what takes the generator's place. */
+  MemorySegment describe(Arena arena, MemorySegment given) {
+    MemorySegment d = arena.allocate(Abi.DRAW);
+    d.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, "seed"), seed);
+    d.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, "round"), round);
+    d.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, "first_node"), firstNode);
+    d.set(ValueLayout.JAVA_INT, Abi.offset(Abi.DRAW, "stream"), stream.tag());
+    d.set(ValueLayout.ADDRESS, Abi.offset(Abi.DRAW, "uniforms"), given);
+    return d;
   }
 }

@@ -10,7 +10,6 @@ import dev.kith.internal.NativeQueue;
 import dev.kith.internal.Window;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.Optional;
 
 /**
@@ -104,7 +103,7 @@ public final class Quantize {
       MemorySegment f = q.useOrNull(found);
       MemorySegment c = describe(arena, code);
       MemorySegment d =
-          draw.isPresent() ? describe(arena, draw.get(), q.useOrNull(given)) : MemorySegment.NULL;
+          draw.isPresent() ? draw.get().describe(arena, q.useOrNull(given)) : MemorySegment.NULL;
       int status;
       do {
         status =
@@ -284,15 +283,5 @@ public final class Quantize {
     MemorySegment c = arena.allocate(Abi.CODE);
     code.write(c);
     return c;
-  }
-
-  private static MemorySegment describe(Arena arena, Draw draw, MemorySegment uniforms) {
-    MemorySegment d = arena.allocate(Abi.DRAW);
-    d.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, "seed"), draw.seed());
-    d.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, "round"), draw.round());
-    d.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, "first_node"), draw.firstNode());
-    d.set(ValueLayout.JAVA_INT, Abi.offset(Abi.DRAW, "stream"), draw.stream().tag());
-    d.set(ValueLayout.ADDRESS, Abi.offset(Abi.DRAW, "uniforms"), uniforms);
-    return d;
   }
 }

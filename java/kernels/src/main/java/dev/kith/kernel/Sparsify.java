@@ -249,6 +249,115 @@ public final class Sparsify {
     }
   }
 
+  /** The most columns of a row that a threshold is estimated from. */
+  public static final long MOST_SAMPLES = 1L << 20;
+
+  /**
+   * Estimates for every row a threshold that a wanted share of it reaches, from a sample of its
+   * columns; {@link #above} takes it.
+   *
+   * <pre>
+   * t_r = max(the k-th largest |v(r, c_i)| of i = 0 .. samples - 1, 2^-149)
+   * c_i = a_i + floor(w_i (a_(i+1) - a_i) / 2^32),   a_i = floor(i cols / samples)
+   * </pre>
+   *
+   * <p>w_i is word i of the draw: one column of each of as many equal parts of the row. About k
+   * cols / samples elements reach t, and no zeros. With samples = cols every column is in the
+   * sample, and the k largest of the row reach t, with those that equal it. t is NaN where the k-th
+   * largest is. v is formed as in the other operations and stored nowhere: the residual is read
+   * only.
+   *
+   * <p>Source: Lin, Han, Mao, Wang, Dally, "Deep Gradient Compression", 2018, section 5: sampling
+   * 0.1 % to 1 % of the elements to find the threshold.
+   *
+   * @param x F32, a row per node, with columns
+   * @param minus F32, the shape of x
+   * @param residual F32, the shape of x
+   * @param draw the random numbers, without uniforms given one by one; {@link Draw#ofSample}
+   * @param k of the elements of a sample, 1 to samples
+   * @param samples columns of a row that are looked at, 1 to the columns of x and {@link
+   *     #MOST_SAMPLES}
+   * @param thresholds t, F64, 1 x rows of x
+   */
+  public static void sampleThresholds(
+      DeviceMatrix x,
+      Optional<DeviceMatrix> minus,
+      Optional<DeviceMatrix> residual,
+      Draw draw,
+      long k,
+      long samples,
+      DeviceMatrix thresholds) {
+    String name = "sampleThresholds";
+    Window from = Access.window(x);
+    Window difference = Access.windowOrNull(minus);
+    Window rest = Access.windowOrNull(residual);
+    Window to = Access.window(thresholds);
+    checkSource(name, from, difference, rest);
+    long most = Math.min(from.cols(), MOST_SAMPLES);
+    if (samples < 1 || samples > most) {
+      throw new IllegalArgumentException(
+          "%s: %d samples are no sample of %d columns; draw at least 1 and at most %d"
+              .formatted(name, samples, from.cols(), most));
+    }
+    if (k < 1 || k > samples) {
+      throw new IllegalArgumentException(
+          "%s: k is %d; take the 1st to the %dth largest of the sample"
+              .formatted(name, k, samples));
+    }
+    if (draw.uniforms().isPresent()) {
+      throw new IllegalArgumentException(
+          name + ": the draw has uniforms; a sample is drawn by the generator alone");
+    }
+    if (draw.firstNode() + from.rows() > 1L << 31) {
+      throw new IllegalArgumentException(
+          "%s: %d rows from node %d on lead beyond node 2^31 - 1"
+              .formatted(name, from.rows(), draw.firstNode()));
+    }
+    Arguments.expect(name, "thresholds", to, 1, from.rows(), DType.F64);
+    Arguments.sameDevice(name, "thresholds", to, "x", from);
+    Arguments.disjoint(name, "thresholds", to, "x", from);
+    NativeQueue q = to.queue();
+    int mark = q.begin(name);
+    try (Arena arena = Arena.ofConfined()) {
+      q.use(to);
+      q.use(from);
+      MemorySegment m = q.useOrNull(difference);
+      MemorySegment e = q.useOrNull(rest);
+      MemorySegment d = draw.describe(arena, MemorySegment.NULL);
+      int status;
+      do {
+        status =
+            q.abi()
+                .sampleThresholds(
+                    q.handle(), from.descriptor(), m, e, d, k, samples, to.descriptor(), q.call());
+      } while (status == Abi.AGAIN);
+      q.check(status);
+    } finally {
+      q.end(mark);
+    }
+  }
+
+  /** What v is made of; minus and residual may be null. */
+  private static void checkSource(String name, Window x, Window minus, Window residual) {
+    if (x.dtype() != DType.F32) {
+      throw new UnsupportedOperationException(
+          name + ": x is " + x + " and selections take F32 only");
+    }
+    if (x.cols() > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          name + ": x is " + x + "; a message names at most 2147483647 columns");
+    }
+    expectLike(name, "minus", minus, x);
+    expectLike(name, "residual", residual, x);
+  }
+
+  private static void expectLike(String name, String what, Window window, Window x) {
+    if (window != null) {
+      Arguments.expect(name, what, window, x.rows(), x.cols(), DType.F32);
+      Arguments.sameDevice(name, what, window, "x", x);
+    }
+  }
+
   /**
    * Adds messages to the rows of their receivers:
    *
@@ -444,16 +553,7 @@ public final class Sparsify {
     }
 
     private void check() {
-      if (x.dtype() != DType.F32) {
-        throw new UnsupportedOperationException(
-            name + ": x is " + x + " and selections take F32 only");
-      }
-      if (x.cols() > Integer.MAX_VALUE) {
-        throw new IllegalArgumentException(
-            name + ": x is " + x + "; a message names at most 2147483647 columns");
-      }
-      expectLikeX("minus", minus);
-      expectLikeX("residual", residual);
+      checkSource(name, x, minus, residual);
       Arguments.sameDevice(name, "messages", messages, "x", x);
       apart("messages", messages);
       if (residual != null) {
@@ -463,13 +563,6 @@ public final class Sparsify {
         Arguments.expect(name, "flags", flags, 1, x.rows(), DType.I32);
         Arguments.sameDevice(name, "flags", flags, "x", x);
         apart("flags", flags);
-      }
-    }
-
-    private void expectLikeX(String what, Window window) {
-      if (window != null) {
-        Arguments.expect(name, what, window, x.rows(), x.cols(), DType.F32);
-        Arguments.sameDevice(name, what, window, "x", x);
       }
     }
 

@@ -31,7 +31,9 @@ public enum Stream {
   /** Which way the codes of a message round. */
   ROUNDING(10),
   /** Which elements of a row a random-k message has. */
-  SUBSET(11);
+  SUBSET(11),
+  /** Which elements of a row a threshold is estimated from. */
+  SAMPLE(12);
 
   private final int tag;
 

@@ -422,6 +422,16 @@ class BadInputTest {
     refused("overlap", () -> Sparsify.at(x, none, none, sent, 1, sent, none));
     refused("1 x 3", () -> Sparsify.above(x, none, none, f64(1, 3), 2, sent, none));
     refused("-1", () -> Sparsify.above(x, none, none, f64(1, 2), -1, sent, none));
+    Draw draw = Draw.ofSample(1, 0, 0);
+    refused("-1", () -> Sparsify.sampleThresholds(x, none, none, draw, 1, -1, f64(1, 2)));
+    refused("6", () -> Sparsify.sampleThresholds(x, none, none, draw, 1, 6, f64(1, 2)));
+    refused(
+        "0 columns", () -> Sparsify.sampleThresholds(f32(2, 0), none, none, draw, 1, 1, f64(1, 2)));
+    refused("k is 3", () -> Sparsify.sampleThresholds(x, none, none, draw, 3, 2, f64(1, 2)));
+    refused("1 x 3", () -> Sparsify.sampleThresholds(x, none, none, draw, 1, 2, f64(1, 3)));
+    refused(
+        "3 x 5",
+        () -> Sparsify.sampleThresholds(x, Optional.of(f32(3, 5)), none, draw, 1, 2, f64(1, 2)));
     DeviceMatrix y = f32(3, 5);
     Optional<MixingWeights> identity = Optional.empty();
     refused(

@@ -364,6 +364,20 @@ class NativeChecksTest {
         (n, abi, q, m, call) ->
             abi.selectAbove(q, m.get(0), NULL, NULL, m.get(2), 3, m.get(1), NULL, call));
     refusesLies(
+        "thresholds",
+        List.of(x, m(DType.F64, 1, 3), minus, residual),
+        (n, abi, q, m, call) ->
+            abi.sampleThresholds(
+                q,
+                m.get(0),
+                present(m.get(2), m.get(1)),
+                present(m.get(3), m.get(1)),
+                n.draw(NULL),
+                2,
+                3,
+                m.get(1),
+                call));
+    refusesLies(
         "sparse accumulate",
         List.of(x, sent, columns),
         (n, abi, q, m, call) ->
@@ -399,6 +413,35 @@ class NativeChecksTest {
                   n.matrix(sent),
                   NULL,
                   call));
+    }
+    long[][] samples = {
+      {1, 0}, {1, -1}, {1, 6}, {1, Long.MAX_VALUE}, {0, 2}, {-1, 2}, {3, 2}, {Long.MAX_VALUE, 5}
+    };
+    for (long[] s : samples) {
+      invalid(
+          Long.toString(s[1] < 1 || s[1] > 5 ? s[1] : s[0]),
+          (n, abi, q, call) ->
+              abi.sampleThresholds(
+                  q, n.matrix(x), NULL, NULL, n.draw(NULL), s[0], s[1], n.matrix(limits), call));
+    }
+    invalid(
+        "draw is NULL",
+        (n, abi, q, call) ->
+            abi.sampleThresholds(q, n.matrix(x), NULL, NULL, NULL, 1, 2, n.matrix(limits), call));
+    invalid(
+        "uniforms",
+        (n, abi, q, call) ->
+            abi.sampleThresholds(
+                q, n.matrix(x), NULL, NULL, n.draw(n.matrix(x)), 1, 2, n.matrix(limits), call));
+    for (String field : List.of("round", "first_node")) {
+      invalid(
+          "-7",
+          (n, abi, q, call) -> {
+            MemorySegment draw = n.draw(NULL);
+            draw.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.DRAW, field), -7);
+            return abi.sampleThresholds(
+                q, n.matrix(x), NULL, NULL, draw, 1, 2, n.matrix(limits), call);
+          });
     }
     // A message, and the space that a longer one takes.
     DeviceMatrix tight = m(DType.I32, 3, 5);

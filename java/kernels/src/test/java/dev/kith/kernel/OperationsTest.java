@@ -81,6 +81,8 @@ class OperationsTest {
       at F32 x, indices               ----w
       above x                         wuuuu
       above F32 x, thresholds         -w---
+      thresholds x                    wuuuu
+      thresholds F32 x, thresholds    -w---
       sparse accumulate y             wuuuu
       sparse accumulate messages      ----w
       sparse accumulate halo          ----w
@@ -498,6 +500,8 @@ class OperationsTest {
     line("at F32 x, indices", t -> at(session, f, t));
     line("above x", t -> above(session, t, DType.F64));
     line("above F32 x, thresholds", t -> above(session, f, t));
+    line("thresholds x", t -> thresholds(session, t, DType.F64));
+    line("thresholds F32 x, thresholds", t -> thresholds(session, f, t));
     line("sparse accumulate y", t -> sparseSum(session, t, i, i, i));
     line("sparse accumulate messages", t -> sparseSum(session, f, t, i, i));
     line("sparse accumulate halo", t -> sparseSum(session, f, i, t, i));
@@ -574,6 +578,26 @@ class OperationsTest {
                 5,
                 n.matrix(sent),
                 MemorySegment.NULL,
+                c));
+  }
+
+  private static String thresholds(Rig.Session session, DType x, DType thresholds) {
+    DeviceMatrix own = matrix(session, x, 2, 3, 5);
+    Operand out = operand(session, thresholds, 0, 1, 3);
+    return letter(
+        session,
+        2,
+        out,
+        (n, abi, q, c) ->
+            abi.sampleThresholds(
+                q,
+                n.matrix(own),
+                MemorySegment.NULL,
+                MemorySegment.NULL,
+                n.draw(MemorySegment.NULL),
+                2,
+                3,
+                n.matrix(out.matrix()),
                 c));
   }
 

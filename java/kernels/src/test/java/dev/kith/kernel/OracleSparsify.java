@@ -1,5 +1,6 @@
 package dev.kith.kernel;
 
+import dev.kith.random.SharedRandom;
 import java.util.Arrays;
 
 /**
@@ -107,6 +108,22 @@ final class OracleSparsify {
       residual[c] = left(v[c]);
     }
     return new Sent(words, residual, flag);
+  }
+
+  /** The columns of a sample: one of each of as many equal parts. */
+  static int[] sample(int cols, int samples, SharedRandom random) {
+    int[] columns = new int[samples];
+    for (int i = 0; i < samples; i++) {
+      long first = (long) i * cols / samples;
+      long width = (i + 1L) * cols / samples - first;
+      columns[i] = (int) (first + ((Integer.toUnsignedLong(random.word(i)) * width) >>> 32));
+    }
+    return columns;
+  }
+
+  static double threshold(float[] v, int[] columns, int k) {
+    int[] keys = Arrays.stream(columns).map(c -> key(v[c])).sorted().toArray();
+    return Math.max(Float.intBitsToFloat(keys[keys.length - k]), Float.MIN_VALUE);
   }
 
   /** a = fma(weight, value, a), or a + value where the weight is null. */

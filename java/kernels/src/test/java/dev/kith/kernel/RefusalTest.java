@@ -225,6 +225,25 @@ class RefusalTest {
         "top: flags is 1 x 3 I32 and must be 1 x 2 I32");
     refused(() -> Sparsify.above(x, none, none, row, 4, sent, none), "above: the capacity is 4");
     refused(() -> Sparsify.above(x, none, none, row, 2, sent, none), "must be 2 x at least 5 I32");
+    Draw draw = Draw.ofSample(1, 0, 0);
+    refused(
+        () -> Sparsify.sampleThresholds(x, none, none, draw, 1, 4, row),
+        "sampleThresholds: 4 samples are no sample of 3 columns");
+    refused(
+        () -> Sparsify.sampleThresholds(x, none, none, draw, 0, 2, row),
+        "sampleThresholds: k is 0",
+        "2th largest");
+    refused(
+        () -> Sparsify.sampleThresholds(x, none, none, Draw.of(x), 1, 2, row),
+        "sampleThresholds: the draw has uniforms");
+    refused(
+        () ->
+            Sparsify.sampleThresholds(
+                x, none, none, Draw.ofSample(1, 0, Integer.MAX_VALUE), 1, 2, row),
+        "2 rows from node 2147483647 on lead beyond");
+    refused(
+        () -> Sparsify.sampleThresholds(x, none, none, draw, 1, 2, sent),
+        "sampleThresholds: thresholds is 2 x 4 I32 and must be 1 x 2 F64");
     refused(
         () -> Sparsify.at(x, none, none, matrix(3, 1, DType.I32), 1, sent, none),
         "at: indices is 3 x 1 I32 and there are 2 rows of x");
@@ -248,6 +267,9 @@ class RefusalTest {
     assertThrows(
         UnsupportedOperationException.class,
         () -> Sparsify.top(row, none, none, 1, 0, matrix(1, 2, DType.I32), none));
+    assertThrows(
+        UnsupportedOperationException.class,
+        () -> Sparsify.sampleThresholds(row, none, none, draw, 1, 1, row));
     assertThrows(
         UnsupportedOperationException.class,
         () -> Sparsify.accumulate(Optional.empty(), Sparsify.Form.TOP, 1, sent, none, true, row));

@@ -34,6 +34,7 @@ class SparsifyTest {
   private static final List<Contract.Case> LARGE = largeCases();
   private static final List<Contract.Case> AT = atCases();
   private static final List<Contract.Case> ABOVE = aboveCases();
+  private static final List<Contract.Case> THRESHOLDS = thresholdCases();
   private static final List<Contract.Case> SUMS = sumCases();
 
   @ParameterizedTest
@@ -58,6 +59,12 @@ class SparsifyTest {
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void aboveSendsTheFirstThatReachTheThreshold(Rig rig) {
     Contract.run(rig, ABOVE);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void thresholdsAreTheOrderStatisticsOfTheSample(Rig rig) {
+    Contract.run(rig, THRESHOLDS);
   }
 
   @ParameterizedTest
@@ -374,6 +381,155 @@ class SparsifyTest {
         above(Samples.Kind.WIDE, 2, n, new double[] {4000, 5000}, n / 10, true, true, seed++));
     cases.add(above(Samples.Kind.WIDE, 2, n, new double[] {1, 1e9}, n / 100, false, true, seed));
     return cases;
+  }
+
+  // ---- thresholds
+
+  /** Numbers at the ends of what the layout of random numbers allows, in turn. */
+  private static Draw draw(int rows, long seed) {
+    long round =
+        seed % 3 == 0 ? 0 : seed % 3 == 1 ? (1L << 32) + seed : SharedRandom.MAX_ROUNDS - 1;
+    int node = seed % 2 == 0 ? 0 : Integer.MAX_VALUE - rows;
+    return Draw.ofSample(seed % 2 == 0 ? seed : -seed, round, node);
+  }
+
+  private static Contract.Case threshold(
+      String what, Supplier<Input> make, int rows, int cols, int k, int samples, long seed) {
+    Supplier<Input> input = Contract.once(make);
+    Draw draw = draw(rows, seed);
+    Supplier<double[]> expected =
+        Contract.once(
+            () -> {
+              Input in = input.get();
+              double[] thresholds = new double[rows];
+              for (int r = 0; r < rows; r++) {
+                SharedRandom random =
+                    new SharedRandom(
+                        draw.seed(), Stream.SAMPLE, draw.firstNode() + r, draw.round());
+                thresholds[r] =
+                    OracleSparsify.threshold(
+                        OracleSparsify.formed(
+                            in.x()[r],
+                            in.minus() == null ? null : in.minus()[r],
+                            in.residual() == null ? null : in.residual()[r]),
+                        OracleSparsify.sample(cols, samples, random),
+                        k);
+              }
+              return thresholds;
+            });
+    return new Contract.Case(
+        "the %dth of %d of %s, %d x %d, seed %d".formatted(k, samples, what, rows, cols, seed),
+        session -> {
+          Input in = input.get();
+          Operand residual =
+              in.residual() == null ? null : session.operand(DType.F32, in.residual(), cols);
+          Operand thresholds = session.operand(DType.F64, new double[1][rows], rows);
+          Sparsify.sampleThresholds(
+              session.matrix(DType.F32, in.x(), cols),
+              in.minus() == null ? NONE : Optional.of(session.matrix(DType.F32, in.minus(), cols)),
+              Optional.ofNullable(residual).map(Operand::matrix),
+              draw,
+              k,
+              samples,
+              thresholds.matrix());
+          thresholds.expect(expected.get());
+          if (residual != null) {
+            residual.expect(in.residual());
+          }
+        });
+  }
+
+  private static Contract.Case threshold(
+      Samples.Kind kind, int rows, int cols, int k, int samples, long seed) {
+    boolean minus = seed % 4 < 2;
+    boolean residual = seed % 2 == 1;
+    return threshold(
+        kind.toString(),
+        () -> Input.of(kind, rows, cols, minus, residual, seed),
+        rows,
+        cols,
+        k,
+        samples,
+        seed);
+  }
+
+  private static List<Contract.Case> thresholdCases() {
+    Samples.Kind[] kinds = {Samples.Kind.WIDE, Samples.Kind.SPECIAL, Samples.Kind.INTEGERS};
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 9500;
+    for (int cols : Contract.SIZES) {
+      for (int samples : new int[] {1, cols / 7 + 1, cols - 1, cols}) {
+        for (int k : new int[] {1, samples / 3 + 1, samples}) {
+          if (samples >= 1 && samples <= cols) {
+            cases.add(threshold(kinds[(int) (seed % 3)], 3, cols, k, samples, seed++));
+          }
+        }
+      }
+    }
+    int n = Contract.LARGE;
+    cases.add(threshold(Samples.Kind.WIDE, 0, 33, 2, 5, seed++));
+    cases.add(threshold(Samples.Kind.WIDE, 700, 33, 2, 5, seed++));
+    cases.add(threshold(Samples.Kind.WIDE, 2, n, 27, 2_621, seed++));
+    cases.add(threshold(Samples.Kind.SPECIAL, 2, n, 9_000, 20_001, seed++));
+    cases.add(threshold(Samples.Kind.WIDE, 1, n, n / 100, n, seed++));
+    cases.add(threshold("zeros", () -> Input.made(999, true, c -> -0.0), 1, 999, 3, 99, seed++));
+    cases.add(threshold("NaN", () -> Input.made(999, true, c -> Double.NaN), 1, 999, 3, 99, seed));
+    return cases;
+  }
+
+  /** With all columns in the sample the elements that reach its threshold are the top k. */
+  @Test
+  void theThresholdOfAllColumnsSelectsTheTop() {
+    int n = 5000;
+    int k = 77;
+    try (Rig.Session session = Rig.best().open()) {
+      // All different: their order is that of their columns, scattered.
+      double[][] v = new double[1][n];
+      for (int c = 0; c < n; c++) {
+        v[0][c] = (c % 2 == 0 ? 1 : -1) * (c * 1237L % 5003 + 1);
+      }
+      DeviceMatrix x = session.matrix(DType.F32, v, n);
+      Operand thresholds = session.operand(DType.F64, new double[1][1], 1);
+      Sparsify.sampleThresholds(x, NONE, NONE, Draw.ofSample(1, 0, 0), k, n, thresholds.matrix());
+      Operand above = session.operand(DType.I32, new double[1][1 + 2 * k], 1 + 2 * k);
+      Sparsify.above(x, NONE, NONE, thresholds.matrix(), k, above.matrix(), NONE);
+      Operand top = session.operand(DType.I32, new double[1][2 * k], 2 * k);
+      Sparsify.top(x, NONE, NONE, k, 0, top.matrix(), NONE);
+      double[] sent = above.values()[0];
+      assertEquals(k, sent[0]);
+      assertArrayEquals(top.values()[0], Arrays.copyOfRange(sent, 1, sent.length));
+      session.release();
+    }
+  }
+
+  /**
+   * The share of a row that reaches the threshold is that of the k-th of the sample. Of independent
+   * numbers its order statistic has the mean k / (s + 1) and a standard deviation below sqrt(k) /
+   * s; eight rows are within six of them.
+   */
+  @Test
+  void aSampleLetsAboutItsShareThrough() {
+    int n = 200_000;
+    int samples = 2_000;
+    int k = 100;
+    double[][] v = Samples.matrix(Samples.Kind.ORDINARY, DType.F32, 8, n, 5);
+    try (Rig.Session session = Rig.best().open()) {
+      Operand thresholds = session.operand(DType.F64, new double[1][8], 8);
+      Sparsify.sampleThresholds(
+          session.matrix(DType.F32, v, n),
+          NONE,
+          NONE,
+          Draw.ofSample(3, 4, 0),
+          k,
+          samples,
+          thresholds.matrix());
+      for (int r = 0; r < 8; r++) {
+        double t = thresholds.values()[0][r];
+        double share = Arrays.stream(v[r]).filter(a -> Math.abs(a) >= t).count() / (double) n;
+        assertEquals(k / (samples + 1.0), share, 6 * Math.sqrt(k) / samples);
+      }
+      session.release();
+    }
   }
 
   // ---- sums
