@@ -66,6 +66,117 @@ class LargestFirst:
         return self.values.abs().sort(descending=True).values
 
 
+class Decoded:
+    """A result that is a message: what it stands for."""
+
+    def __init__(self, decode):
+        self.decode = decode
+
+    def view(self, _):
+        return self.decode().reshape(-1)
+
+
+class Int8:
+    """Codes of one byte, and a scale for each 256 elements; the last block is padded with zeros."""
+
+    def __init__(self, x):
+        self.x = in_blocks(x, 256)
+        self.floats = torch.empty_like(self.x)
+        self.scales = torch.empty(self.x.shape[0], 1)
+        self.codes = torch.empty(self.x.shape, dtype=torch.int8)
+
+    def quantize(self):
+        torch.abs(self.x, out=self.floats)
+        torch.amax(self.floats, 1, keepdim=True, out=self.scales)
+        self.scales.div_(127)
+        torch.div(self.x, self.scales, out=self.floats).round_()
+        self.codes.copy_(self.floats)
+
+    def decode(self):
+        return self.floats.copy_(self.codes).mul_(self.scales)
+
+
+def in_blocks(x, block):
+    blocks = -(-x.numel() // block)
+    padded = torch.zeros(blocks * block)
+    padded[: x.numel()] = x.reshape(-1)
+    return padded.view(blocks, block)
+
+
+def qsgd4(x):
+    """Two codes in a byte; 7 levels of the 2-norm of 512 elements."""
+    x = in_blocks(x, 512)
+    levels, uniforms, scales = torch.empty_like(x), torch.empty_like(x), torch.empty(x.shape[0], 1)
+    codes = torch.empty(x.shape, dtype=torch.uint8)
+    packed = torch.empty(x.shape[0], 256, dtype=torch.uint8)
+    signed = torch.empty(x.shape, dtype=torch.int8)
+
+    def run():
+        torch.linalg.vector_norm(x, dim=1, keepdim=True, out=scales)
+        scales.div_(7)
+        uniforms.uniform_()
+        torch.abs(x, out=levels)
+        levels.div_(scales).add_(uniforms).floor_()
+        torch.copysign(levels, x, out=levels)
+        signed.copy_(levels)
+        torch.bitwise_and(signed.view(torch.uint8), 15, out=codes)
+        torch.bitwise_left_shift(codes[:, 1::2], 4, out=packed)
+        packed.bitwise_or_(codes[:, ::2])
+
+    def decode():
+        low, high = packed & 15, packed >> 4
+        both = torch.stack((low, high), 2).view(x.shape).to(torch.int16)
+        return (both - 16 * (both > 7)) * scales
+
+    return run, Decoded(decode)
+
+
+def sign_pack(x):
+    """Eight elements in a byte: eight booleans are one integer, which a product packs into its upper byte."""
+    bits = torch.empty(-(-x.numel() // 8) * 8, dtype=torch.bool)
+    words = bits.view(torch.int64)
+    product, packed = torch.empty_like(words), torch.empty(words.shape, dtype=torch.uint8)
+
+    def run():
+        torch.ge(x, 0, out=bits[: x.numel()])
+        torch.mul(words, 0x0102040810204080, out=product)
+        product.bitwise_right_shift_(56)
+        packed.copy_(product)
+
+    return run, packed
+
+
+def unpacked(packed, cols):
+    ones = (packed.view(-1, 1) >> torch.arange(8, dtype=torch.uint8)) & 1
+    return ones.view(-1)[:cols].float() * 2 - 1
+
+
+def sign_majority(x):
+    rows = torch.stack([pack_once(row) for row in x])
+    moved = torch.empty_like(rows)
+    counts = torch.empty(rows.shape[1], dtype=torch.uint8)
+    most, packed = torch.empty_like(counts, dtype=torch.bool), torch.zeros_like(counts)
+    bit = torch.empty_like(counts)
+
+    def run():
+        packed.zero_()
+        for k in range(8):
+            torch.bitwise_right_shift(rows, k, out=moved)
+            moved.bitwise_and_(1)
+            torch.sum(moved, 0, dtype=torch.uint8, out=counts)
+            torch.ge(counts, (len(x) + 1) // 2, out=most)
+            torch.bitwise_left_shift(most.view(torch.uint8), k, out=bit)
+            packed.bitwise_or_(bit)
+
+    return run, packed
+
+
+def pack_once(row):
+    run, packed = sign_pack(row)
+    run()
+    return packed
+
+
 def prepare(operation, rows, cols, file):
     """Returns the form used, a function that computes once, and the tensor of results."""
     if operation in ("mix-ring", "mix-er8", "mix-dense") and rows <= 256:
@@ -161,6 +272,37 @@ def prepare(operation, rows, cols, file):
             torch.mm(basis, q.t(), out=y)
 
         return "mm(out=), linalg.qr(out=)", power_sgd, y
+    if operation == "int8-quantize":
+        int8 = Int8(matrix(0, rows, cols))
+        return "abs(out=), amax(out=), div(out=), round_, copy_", int8.quantize, Decoded(int8.decode)
+    if operation == "int8-accumulate":
+        int8, y = Int8(matrix(0, rows, cols)), in_blocks(matrix(1, rows, cols), 256)
+        int8.quantize()
+
+        def accumulate():
+            int8.floats.copy_(int8.codes)
+            y.addcmul_(int8.floats, int8.scales)
+
+        return "copy_, addcmul_", accumulate, y
+    if operation == "qsgd4":
+        run, decoded = qsgd4(matrix(0, rows, cols))
+        return "vector_norm(out=), uniform_, div_, floor_, shifts in place", run, decoded
+    if operation == "sign-pack":
+        x = matrix(0, rows, cols).view(-1)
+        run, packed = sign_pack(x)
+        return "ge(out=), mul(out=), shift in place", run, Decoded(lambda: unpacked(packed, x.numel()))
+    if operation == "sign-majority":
+        run, packed = sign_majority(matrix(0, rows, cols))
+        return "shift(out=), sum(out=), ge(out=)", run, Decoded(lambda: unpacked(packed, cols))
+    if operation == "round-int8-ring":
+        w, x = dense(file, rows), matrix(0, rows, cols)
+        int8, y = Int8(x), torch.empty_like(x)
+
+        def compressed_round():
+            int8.quantize()
+            torch.mm(w, int8.decode().view(-1)[: x.numel()].view(rows, cols), out=y)
+
+        return "abs(out=), amax(out=), div(out=), round_, copy_, mul_, mm(out=)", compressed_round, y
     if operation == "convert-bf16":
         x = matrix(0, rows, cols)
         y = torch.empty(rows, cols, dtype=torch.bfloat16)

@@ -12,8 +12,10 @@ import java.util.Optional;
  * The goal table as data. Names are operation-size-dtype with M = 10^6 and never change. Measures:
  * {@code twin} (share), the names of peers (their time over Kith's), {@code apart} (mix and step
  * called one after the other, over the fused form), {@code overAlone} (top-k with error feedback
- * over top-k alone), {@code ns}, {@code ms}, {@code buildSeconds}, {@code memoryOverState}, {@code
- * seconds}, {@code testAccuracy}, {@code meanModelAccuracy}.
+ * over top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed round),
+ * {@code received} (that mix over the half of the round that sums the messages), {@code ns}, {@code
+ * ms}, {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code testAccuracy}, {@code
+ * meanModelAccuracy}.
  *
  * @param name the row's name
  * @param family family of kernels; {@code train} for whole runs
@@ -61,6 +63,16 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               twin(0.7),
               faster(3, Peers.TORCH, "libtorch mm(out=) and qr(out=)"),
               faster(2, "openblas", "OpenBLAS and LAPACK")),
+          kernel("int8-quantize-25M", "int8-quantize-1x25000000", twin(0.8), tenfold()),
+          kernel("int8-accumulate-25M", "int8-accumulate-1x25000000", twin(0.95), tenfold()),
+          kernel("qsgd4-25M", "qsgd4-1x25000000", tenfold()),
+          kernel("sign-pack-64M", "sign-pack-1x64000000", twin(0.85)),
+          kernel("sign-majority-16x4M", "sign-majority-16x4000000", twin(0.85)),
+          kernel(
+              "round-int8-ring-16x4M",
+              "round-int8-ring-16x4000000",
+              atLeast("mix", 1, "faster than the uncompressed round"),
+              atLeast("received", 1, "its sum faster than the uncompressed mix")),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 
@@ -90,6 +102,10 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
 
   private static Goal inPlace() {
     return faster(3, Peers.TORCH, "libtorch in place");
+  }
+
+  private static Goal tenfold() {
+    return faster(10, Peers.TORCH, "libtorch in place");
   }
 
   private static Goal adamUpdate() {

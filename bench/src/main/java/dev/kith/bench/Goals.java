@@ -76,6 +76,12 @@ final class Goals {
       if (workload.operation() == Operation.TOPK_EF) {
         measures.put("overAlone", overAlone(workload, kernel, pairs));
       }
+      if (workload.operation() == Operation.QSGD4) {
+        notes.add("Philox %.2f ns an element".formatted(Coding.philoxNanos(pairs)));
+      }
+      if (workload.operation() == Operation.ROUND_INT8_RING) {
+        round(workload, kernel, pairs, measures, notes);
+      }
       if (row.name().equals("mix-regular4-1000000x64-f32")) {
         LargeGraph.Cost cost = LargeGraph.measure(workload);
         measures.put("buildSeconds", cost.buildSeconds());
@@ -125,6 +131,37 @@ final class Goals {
       alone.run();
       return 1 / Paired.alternate(kernel, Paired.timed(alone::run), pairs).ratio();
     }
+  }
+
+  /** The compressed round beside the mix of the rows as they are, and the bytes of both. */
+  private static void round(
+      Workload workload,
+      Paired.Timed kernel,
+      int pairs,
+      Map<String, Double> measures,
+      List<String> notes)
+      throws Exception {
+    Workload plain = new Workload(Operation.MIX_RING, workload.rows(), workload.cols());
+    try (KithKernels.KithTask mix = new KithKernels.KithTask(plain);
+        Coding.Received received = new Coding.Received(workload)) {
+      mix.run();
+      Paired.Timed uncompressed = Paired.timed(mix::run);
+      measures.put("mix", Paired.alternate(kernel, uncompressed, pairs).ratio());
+      Paired.Timed sum = Paired.timed(received::run);
+      measures.put("received", Paired.alternate(sum, uncompressed, pairs).ratio());
+    }
+    long elements = workload.elements();
+    notes.add(
+        "moves %.0f MB and the uncompressed round %.0f MB; its second half, the sum of the messages, %.0f MB"
+            .formatted(
+                workload.bytes() * 1e-6,
+                plain.bytes() * 1e-6,
+                Coding.receivedBytes(workload) * 1e-6));
+    notes.add(
+        "a row is sent as %.2f MB instead of %.2f MB"
+            .formatted(
+                4e-6 * Coding.of(workload.operation()).words(workload.cols()),
+                4e-6 * elements / workload.rows()));
   }
 
   /** The cost of a call that has next to nothing to do. */

@@ -23,6 +23,7 @@ final class JmhRun {
           "mixing", MixingBenchmark.class,
           "reduction", ReductionBenchmark.class,
           "sparsify", SparsifyBenchmark.class,
+          "quantize", QuantizeBenchmark.class,
           "step", StepBenchmark.class,
           "lowrank", LowRankBenchmark.class,
           "product", ProductBenchmark.class,

@@ -103,7 +103,7 @@ final class KithKernels implements Implementation {
   record Streams(List<DeviceMatrix> reads, List<DeviceMatrix> writes) {}
 
   /** What a workload runs, where its result is, and its passes over memory. */
-  private record Plan(Runnable work, DeviceMatrix result, List<Streams> passes) {
+  record Plan(Runnable work, DeviceMatrix result, List<Streams> passes) {
     Plan(Runnable work, DeviceMatrix result, List<DeviceMatrix> reads, List<DeviceMatrix> writes) {
       this(work, result, List.of(new Streams(reads, writes)));
     }
@@ -117,6 +117,7 @@ final class KithKernels implements Implementation {
     private final DeviceMatrix x;
     private final Plan plan;
     private Optional<double[]> sizes = Optional.empty();
+    private Optional<DeviceMatrix> decoded = Optional.empty();
 
     KithTask(Workload w) {
       this.w = w;
@@ -135,6 +136,10 @@ final class KithKernels implements Implementation {
             case MULTIPLY -> multiply();
             case TOPK, TOPK_EF -> topK();
             case POWERSGD_R4 -> powerSgd();
+            case INT8_QUANTIZE, QSGD4, SIGN_PACK -> Coding.quantize(this);
+            case INT8_ACCUMULATE -> Coding.accumulate(this);
+            case SIGN_MAJORITY -> Coding.majority(this);
+            case ROUND_INT8_RING -> Coding.round(this);
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };
@@ -301,6 +306,18 @@ final class KithKernels implements Implementation {
       return queue;
     }
 
+    Workload workload() {
+      return w;
+    }
+
+    DeviceMatrix x() {
+      return x;
+    }
+
+    DeviceMatrix output() {
+      return plan.result();
+    }
+
     /** The passes over memory, in order. */
     List<Streams> passes() {
       return plan.passes();
@@ -324,8 +341,18 @@ final class KithKernels implements Implementation {
         case CONSENSUS -> Arrays.stream(plan.result().toDoubles()).sum() / w.rows();
         case GRAM -> plan.result().get(index / w.rows(), index % w.rows());
         case TOPK, TOPK_EF -> sizes()[(int) index];
+        case INT8_QUANTIZE, QSGD4, SIGN_PACK, SIGN_MAJORITY ->
+            decoded().get(index / w.cols(), index % w.cols());
         default -> plan.result().get(index / w.cols(), index % w.cols());
       };
+    }
+
+    /** The elements that messages stand for. */
+    private DeviceMatrix decoded() {
+      if (decoded.isEmpty()) {
+        decoded = Optional.of(Coding.decode(this, plan.result()));
+      }
+      return decoded.get();
     }
 
     /** What was sent, the largest first; without its sign, since equal sizes are alike. */
@@ -360,7 +387,7 @@ final class KithKernels implements Implementation {
       }
     }
 
-    private MixingWeights weights() {
+    MixingWeights weights() {
       Weights weights = Weights.of(w);
       return keep(
           w.operation() == Operation.MIX_DENSE
@@ -374,11 +401,11 @@ final class KithKernels implements Implementation {
                   weights.values()));
     }
 
-    private DeviceMatrix zeros(DType type) {
+    DeviceMatrix zeros(DType type) {
       return keep(DeviceMatrix.allocate(queue, w.rows(), w.cols(), type));
     }
 
-    private DeviceMatrix filled(int stream, DType type) {
+    DeviceMatrix filled(int stream, DType type) {
       if (type != DType.F32) {
         DeviceMatrix narrow = zeros(type);
         try (DeviceMatrix wide = DeviceMatrix.allocate(queue, w.rows(), w.cols(), DType.F32)) {
@@ -420,7 +447,7 @@ final class KithKernels implements Implementation {
               });
     }
 
-    private <T extends AutoCloseable> T keep(T resource) {
+    <T extends AutoCloseable> T keep(T resource) {
       open.add(resource);
       return resource;
     }

@@ -46,15 +46,27 @@ enum Operation {
    * square tensor, which is compressed and decompressed.
    */
   POWERSGD_R4("lowrank", 12),
+  /** A message of a row: bytes in blocks of 256 that share a scale. */
+  INT8_QUANTIZE("quantize", 5),
+  /** y += decode(m) for such a message. */
+  INT8_ACCUMULATE("quantize", 9),
+  /** A message of a row by QSGD: 7 levels of the 2-norm of 512 elements, rounded at random. */
+  QSGD4("quantize", 4.5),
+  /** A message of the signs of a row. */
+  SIGN_PACK("quantize", 4.125),
+  /** The signs that most of the rows have, from a message of each row. */
+  SIGN_MAJORITY("quantize", 0.125),
+  /** Y = W decode(M) on a ring, M the messages of {@link #INT8_QUANTIZE} of all rows. */
+  ROUND_INT8_RING("quantize", 10),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */
   GATHER("memory", 8);
 
   private final String family;
-  private final int bytesPerElement;
+  private final double bytesPerElement;
 
-  Operation(String family, int bytesPerElement) {
+  Operation(String family, double bytesPerElement) {
     this.family = family;
     this.bytesPerElement = bytesPerElement;
   }
@@ -64,8 +76,8 @@ enum Operation {
     return family;
   }
 
-  /** Bytes that must be moved for one element of X, each stream once. */
-  int bytesPerElement() {
+  /** Bytes that must be moved for one element of X, each stream once; without scales of blocks. */
+  double bytesPerElement() {
     return bytesPerElement;
   }
 

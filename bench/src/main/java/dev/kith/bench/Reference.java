@@ -36,6 +36,7 @@ final class Reference {
       case GRAM -> (long) workload.rows() * workload.rows();
       case DSGT_RING -> 2 * workload.elements();
       case TOPK, TOPK_EF -> workload.sent();
+      case SIGN_MAJORITY -> workload.cols();
       default -> workload.elements();
     };
   }
@@ -53,7 +54,7 @@ final class Reference {
 
   void check(String implementation, long index, double found) {
     double expected = at(index);
-    if (!(Math.abs(found - expected) <= tolerance(index, expected))) {
+    if (!(Math.abs(found - expected) <= tolerance(index, expected)) || !isLevel(index, found)) {
       throw wrong(implementation, index, found, expected);
     }
   }
@@ -74,7 +75,7 @@ final class Reference {
         };
     // n terms added one after the other are off by n roundings at most.
     double serial = sums ? 0x1p-24 * workload.cols() * Math.abs(expected) : 0;
-    if (!(error <= Math.max(serial, tolerance(index, expected)))) {
+    if (!(error <= Math.max(serial, tolerance(index, expected))) || !isLevel(index, found)) {
       throw wrong(peer, index, found, expected);
     }
     return expected == 0 ? error : error / Math.abs(expected);
@@ -100,6 +101,10 @@ final class Reference {
       case CONVERT_BF16 -> 0x1p-8 * Math.abs(expected);
       case ROWNORM, CONSENSUS, GRAM -> eps * (16 + root) * Math.max(Math.abs(expected), root);
       case MULTIPLY -> eps * (16 + root) * root;
+      // No element is larger than 1/2, and codes are rounded to the nearest of 127 steps.
+      case INT8_QUANTIZE, INT8_ACCUMULATE, ROUND_INT8_RING -> 0.5 / 127 / 2 + 64 * eps;
+      // Rounded at random to one of the two levels beside it.
+      case QSGD4 -> levelWidth(index) * (1 + 64 * eps);
       case ADAMW, ADAMW_BF16GRAD ->
           64 * eps
               + Workload.STEP_SIZE
@@ -108,6 +113,27 @@ final class Reference {
                       * Math.abs(TestData.at(TestData.GRADIENT, index)));
       default -> 64 * eps;
     };
+  }
+
+  /** Between two levels of {@link Operation#QSGD4} in the block of an element. */
+  private double levelWidth(long index) {
+    long col = index % workload.cols();
+    long begin = col - col % Coding.QSGD_BLOCK;
+    double squares = 0;
+    for (long c = begin; c < Math.min(workload.cols(), begin + Coding.QSGD_BLOCK); c++) {
+      double x = x((int) (index / workload.cols()), c);
+      squares += x * x;
+    }
+    return Math.sqrt(squares) / Coding.QSGD_LEVELS;
+  }
+
+  /** Whether an element is a level, of what has levels. */
+  private boolean isLevel(long index, double found) {
+    if (workload.operation() != Operation.QSGD4) {
+      return true;
+    }
+    double level = found / levelWidth(index);
+    return Math.abs(level - Math.rint(level)) <= 64 * 0x1p-23;
   }
 
   /** The element of the result. */
@@ -155,6 +181,17 @@ final class Reference {
       }
       case CONVERT_BF16 -> x(row, col);
       case GATHER -> x(shuffled(row, workload.rows()), col);
+      case INT8_QUANTIZE, QSGD4 -> x(row, col);
+      case INT8_ACCUMULATE -> x(row, col) + value(TestData.GRADIENT, row, col);
+      case SIGN_PACK -> x(row, col) >= 0 ? 1 : -1;
+      case SIGN_MAJORITY -> {
+        int ones = 0;
+        for (int i = 0; i < workload.rows(); i++) {
+          ones += x(i, index) >= 0 ? 1 : 0;
+        }
+        yield 2 * ones >= workload.rows() ? 1 : -1;
+      }
+      case ROUND_INT8_RING -> weights.apply(row, j -> x(j, col));
     };
   }
 

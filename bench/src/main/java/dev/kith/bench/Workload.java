@@ -59,7 +59,8 @@ record Workload(Operation operation, int rows, long cols) {
 
   /** Bytes that must be moved, each stream once. */
   long bytes() {
-    return elements() * operation.bytesPerElement();
+    double written = operation == Operation.SIGN_MAJORITY ? cols * 0.125 : 0;
+    return Math.round(elements() * operation.bytesPerElement() + written);
   }
 
   @Override

@@ -28,6 +28,12 @@ class GoalTableTest {
             "topk-25M-1pct-f32",
             "topk-ef-25M-1pct-f32",
             "powersgd-4096-r4",
+            "int8-quantize-25M",
+            "int8-accumulate-25M",
+            "qsgd4-25M",
+            "sign-pack-64M",
+            "sign-majority-16x4M",
+            "round-int8-ring-16x4M",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());
@@ -39,6 +45,8 @@ class GoalTableTest {
     assertEquals(16L * 4_000_000 * 12, fused.workload().orElseThrow().bytes());
     GoalRow adamw = GoalRow.ALL.get(5);
     assertEquals(64_000_000L * 28, adamw.workload().orElseThrow().bytes());
+    assertEquals(1000 * 33 / 8, Workload.parse("sign-pack-1x1000").bytes());
+    assertEquals(1000 * (16 + 1) / 8, Workload.parse("sign-majority-16x1000").bytes());
   }
 
   @Test
