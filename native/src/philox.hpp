@@ -3,7 +3,12 @@
  * element c takes word c mod 4 of block c / 4.
  *
  * A block's four words travel in 64-bit lanes: c0 and c2 in the lower halves, where the multiplication looks, c1 and c3
- * in the lower halves of the last products. What the upper halves hold never matters.
+ * in the lower halves of the last products. What the upper halves of c0 and c2 hold never matters. What costs is the
+ * number of instructions on vectors, 65 for as many blocks as there are lanes, so:
+ *   - node and round are the same for all blocks, and what rounds 0 to 2 make of them is worked out once;
+ *   - before its halves part, a product takes the key of its upper half and, in its lower half, that of the next round:
+ *     so only every other round has keys to add;
+ *   - the last round forms c0 and c2 in the upper halves, from where one shuffle puts the four words in order.
  */
 #ifndef KITH_PHILOX_HPP
 #define KITH_PHILOX_HPP
@@ -14,20 +19,32 @@ namespace kith::KITH_TIER {
 
 /* What all blocks of one (seed, stream, node, round) share. */
 struct Philox {
-  static constexpr int kRounds = 10;
-  Bits<double> keys0[kRounds];
-  Bits<double> keys1[kRounds];
-  uint32_t node;
-  uint32_t round_low;
-  uint32_t high; /* word 3 but for the bits of the block index */
+  static constexpr uint32_t kMultiplier0 = 0xD2511F53u;
+  static constexpr uint32_t kMultiplier1 = 0xCD9E8D57u;
+  /* Pairs of rounds that have keys: (2, 3), (4, 5), (6, 7), (8, 9). */
+  static constexpr int kPairs = 4;
+  Bits<double> keys0[kPairs];
+  Bits<double> keys1[kPairs];
+  Bits<double> first2;  /* c2 after round 0 is this ^ hi(p0) ^ the upper bits of the block index */
+  Bits<double> second0; /* c0 after round 1 is this ^ hi(p1) */
+  Bits<double> second2; /* c2 after round 1 is this ^ lo(p0 of round 0) */
 
-  KITH_INLINE Philox(uint32_t key0, uint32_t key1, uint32_t node_number, int64_t round, int32_t stream)
-      : node(node_number),
-        round_low(static_cast<uint32_t>(round)),
-        high(static_cast<uint32_t>(stream) << 24 | static_cast<uint32_t>(round >> 32) << 8) {
-    for (int r = 0; r < kRounds; r++) {
-      keys0[r] = Bits<double>{} + (key0 + static_cast<uint32_t>(r) * 0x9E3779B9u);
-      keys1[r] = Bits<double>{} + (key1 + static_cast<uint32_t>(r) * 0xBB67AE85u);
+  KITH_INLINE Philox(uint32_t key0, uint32_t key1, uint32_t node, int64_t round, int32_t stream) {
+    const auto k0 = [&](uint32_t r) { return key0 + r * 0x9E3779B9u; };
+    const auto k1 = [&](uint32_t r) { return key1 + r * 0xBB67AE85u; };
+    const uint32_t high = static_cast<uint32_t>(stream) << 24 | static_cast<uint32_t>(round >> 32) << 8;
+    const uint64_t p1 = static_cast<uint64_t>(static_cast<uint32_t>(round)) * kMultiplier1;
+    const uint32_t c0 = static_cast<uint32_t>(p1 >> 32) ^ node ^ k0(0);
+    const uint64_t p0 = static_cast<uint64_t>(c0) * kMultiplier0;
+    first2 = Bits<double>{} + (high ^ k1(0));
+    second0 = Bits<double>{} + (static_cast<uint32_t>(p1) ^ k0(1));
+    second2 = Bits<double>{} + (static_cast<uint32_t>(p0 >> 32) ^ k1(1));
+    for (uint32_t p = 0; p < kPairs; p++) {
+      const uint32_t r = 2 * p + 2;
+      /* c3 of round 2 is known. */
+      const uint32_t upper1 = k1(r) ^ (p == 0 ? static_cast<uint32_t>(p0) : 0);
+      keys0[p] = Bits<double>{} + (static_cast<uint64_t>(k0(r)) << 32 | k0(r + 1));
+      keys1[p] = Bits<double>{} + (static_cast<uint64_t>(upper1) << 32 | k1(r + 1));
     }
   }
 };
@@ -45,67 +62,100 @@ KITH_INLINE Bits<double> low_product(Bits<double> a, Bits<double> b) {
 #endif
 }
 
-/* Lanes 0, 2, 4, ... of a and b in turn; lanes 1, 3, 5, ... of both. */
-KITH_INLINE Bits<double> even_lanes(Bits<double> a, Bits<double> b) {
+/* From each pair of 64-bit lanes its first (odd 0) or second (odd 1): upper and lower half of a, then of b. */
+template <int kOdd>
+KITH_INLINE Bits<float> words_in_order(Bits<double> a, Bits<double> b) {
+  [[maybe_unused]] constexpr int kOrder = kOdd == 0 ? 0x11 : 0xbb;
 #if defined(__AVX512F__)
-  return bit_cast<Bits<double>>(_mm512_unpacklo_epi64(bit_cast<__m512i>(a), bit_cast<__m512i>(b)));
+  /* GCC 12 warns of its own intrinsics at this width. */
+  constexpr int k = 2 * kOdd;
+  return __builtin_shufflevector(bit_cast<Bits<float>>(a), bit_cast<Bits<float>>(b), k + 1, k, k + 17, k + 16, k + 5,
+                                 k + 4, k + 21, k + 20, k + 9, k + 8, k + 25, k + 24, k + 13, k + 12, k + 29, k + 28);
 #elif defined(__AVX2__)
-  return bit_cast<Bits<double>>(_mm256_unpacklo_epi64(bit_cast<__m256i>(a), bit_cast<__m256i>(b)));
+  return bit_cast<Bits<float>>(_mm256_shuffle_ps(bit_cast<__m256>(a), bit_cast<__m256>(b), kOrder));
+#elif defined(__x86_64__)
+  return bit_cast<Bits<float>>(_mm_shuffle_ps(bit_cast<__m128>(a), bit_cast<__m128>(b), kOrder));
 #else
-  return Bits<double>{a[0], b[0]};
-#endif
-}
-KITH_INLINE Bits<double> odd_lanes(Bits<double> a, Bits<double> b) {
-#if defined(__AVX512F__)
-  return bit_cast<Bits<double>>(_mm512_unpackhi_epi64(bit_cast<__m512i>(a), bit_cast<__m512i>(b)));
-#elif defined(__AVX2__)
-  return bit_cast<Bits<double>>(_mm256_unpackhi_epi64(bit_cast<__m256i>(a), bit_cast<__m256i>(b)));
-#else
-  return Bits<double>{a[1], b[1]};
+  return Bits<float>{static_cast<uint32_t>(a[kOdd] >> 32), static_cast<uint32_t>(a[kOdd]),
+                     static_cast<uint32_t>(b[kOdd] >> 32), static_cast<uint32_t>(b[kOdd])};
 #endif
 }
 
-/* u[k] = f32 uniform of element `first` + k for k in [0, 32); `first` is a multiple of 4. */
-KITH_INLINE void uniforms32(const Philox& p, int64_t first, Vec<float>* u) {
+/* Words that are made at a time: four groups of blocks hide each other's latency. */
+inline constexpr int kPhiloxWords = 16 * kLanes<double>;
+
+/* Words `first` to `first` + kPhiloxWords - 1, in order; `first` is a multiple of 4. */
+KITH_INLINE void philox_words(const Philox& p, int64_t first, Bits<float>* words) {
   constexpr int L = kLanes<double>;
-  constexpr int kGroups = 8 / L;
-  static_assert(kGroups * L == 8);
+  constexpr int kGroups = 4;
   /* Lane l holds block l / 2 of its half of the group, so that the words come out in order. */
   Bits<double> place;
   for (int l = 0; l < L; l++) place[l] = static_cast<uint64_t>(l / 2 + l % 2 * (L / 2));
-  const Bits<double> m0 = Bits<double>{} + 0xD2511F53u;
-  const Bits<double> m1 = Bits<double>{} + 0xCD9E8D57u;
+  const Bits<double> m0 = Bits<double>{} + Philox::kMultiplier0;
+  const Bits<double> m1 = Bits<double>{} + Philox::kMultiplier1;
   Bits<double> c0[kGroups], c1[kGroups], c2[kGroups], c3[kGroups];
+#pragma GCC unroll 4
   for (int g = 0; g < kGroups; g++) {
     const Bits<double> block = place + static_cast<uint64_t>(first / 4 + g * L);
-    c0[g] = block;
-    c1[g] = Bits<double>{} + p.node;
-    c2[g] = Bits<double>{} + p.round_low;
-    c3[g] = (block >> 32) | p.high;
+    const Bits<double> p0 = low_product(block, m0);
+    c1[g] = low_product(((p0 ^ block) >> 32) ^ p.first2, m1);
+    c0[g] = (c1[g] >> 32) ^ p.second0;
+    c2[g] = p0 ^ p.second2;
+    c3[g] = Bits<double>{};
   }
-#pragma GCC unroll 10
-  for (int r = 0; r < Philox::kRounds; r++) {
+#pragma GCC unroll 4
+  for (int pair = 0; pair < Philox::kPairs; pair++) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; g++) {
+      const Bits<double> p0 = low_product(c0[g], m0) ^ p.keys1[pair];
+      const Bits<double> p1 = low_product(c2[g], m1) ^ p.keys0[pair];
+      c0[g] = (p1 >> 32) ^ c1[g];
+      c2[g] = pair == 0 ? p0 >> 32 : (p0 >> 32) ^ c3[g];
+      c1[g] = p1;
+      c3[g] = p0;
+    }
+    const bool last = pair == Philox::kPairs - 1;
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; g++) {
       const Bits<double> p0 = low_product(c0[g], m0);
       const Bits<double> p1 = low_product(c2[g], m1);
-      c0[g] = (p1 >> 32) ^ c1[g] ^ p.keys0[r];
-      c2[g] = (p0 >> 32) ^ c3[g] ^ p.keys1[r];
+      c0[g] = last ? p1 ^ (c1[g] << 32) : (p1 >> 32) ^ c1[g];
+      c2[g] = last ? p0 ^ (c3[g] << 32) : (p0 >> 32) ^ c3[g];
       c1[g] = p1;
       c3[g] = p0;
     }
   }
+#pragma GCC unroll 4
   for (int g = 0; g < kGroups; g++) {
-    const Bits<double> low = (c0[g] & 0xffffffffu) | (c1[g] << 32);
-    const Bits<double> high = (c2[g] & 0xffffffffu) | (c3[g] << 32);
-    const Bits<double> words[2] = {even_lanes(low, high), odd_lanes(low, high)};
-    for (int h = 0; h < 2; h++) {
-      const Mask<float> upper = bit_cast<Mask<float>>(bit_cast<Bits<float>>(words[h]) >> 8);
-      const Vec<float> scaled = (__builtin_convertvector(upper, Vec<float>) + broadcast(0.5f)) * broadcast(0x1p-24f);
-      const Vec<float> most = broadcast(0x1.fffffep-1f);
-      u[2 * g + h] = scaled < most ? scaled : most;
-    }
+    words[2 * g] = words_in_order<0>(c0[g], c2[g]);
+    words[2 * g + 1] = words_in_order<1>(c0[g], c2[g]);
   }
+}
+
+/* The f32 uniform of each word: its upper 24 bits and a half, over 2^24, and below 1. */
+KITH_INLINE Vec<float> uniforms_of(Bits<float> words) {
+  const Vec<float> upper = __builtin_convertvector(bit_cast<Mask<float>>(words >> 8), Vec<float>);
+#if defined(__FMA__)
+  /* The same: a power of two commutes with rounding. */
+  const Vec<float> scaled = fma(upper, broadcast(0x1p-24f), broadcast(0x1p-25f));
+#else
+  const Vec<float> scaled = (upper + broadcast(0.5f)) * broadcast(0x1p-24f);
+#endif
+  const Vec<float> most = broadcast(0x1.fffffep-1f);
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return _mm256_min_ps(scaled, most);
+#else
+  return scaled < most ? scaled : most;
+#endif
+}
+
+/* kPhiloxWords f32 uniforms, of elements `first` and on; `first` is a multiple of 4. */
+KITH_INLINE void philox_uniforms(const Philox& p, int64_t first, Vec<float>* u) {
+  constexpr int kVectors = kPhiloxWords / kLanes<float>;
+  Bits<float> words[kVectors];
+  philox_words(p, first, words);
+#pragma GCC unroll 8
+  for (int k = 0; k < kVectors; k++) u[k] = uniforms_of(words[k]);
 }
 
 }  // namespace kith::KITH_TIER

@@ -777,11 +777,38 @@ KITH_INLINE bool scales_live(const QuantizeCode& code, const float* stored, int6
   return code.levels == 0 || (Coder::kClamped ? first >= 0x1p-126f : first > 0);
 }
 
-// Whole packets of one block whose codes live, [from, to); u is given or made. Returns what `watch` saw.
+// Random numbers of a row, a stretch of packets at a time.
+class Uniforms {
+ public:
+  KITH_INLINE Uniforms(const Philox& philox, const float* given) : philox_(philox), given_(given) {}
+
+  // Of the packet from c on.
+  KITH_INLINE void of(int64_t c, F* u) {
+    if (given_ != nullptr) {
+      for (int k = 0; k < kVectors; k++) u[k] = load<float, float>(given_ + c + k * kLanesF);
+      return;
+    }
+    if (c < first_ || c >= first_ + kPhiloxWords) make(c);
+    for (int k = 0; k < kVectors; k++) u[k] = made_[(c - first_) / kLanesF + k];
+  }
+
+ private:
+  // Out of line: it needs every register.
+  __attribute__((noinline)) void make(int64_t c) {
+    first_ = c;
+    philox_uniforms(philox_, c, made_);
+  }
+
+  const Philox& philox_;
+  const float* const given_;
+  int64_t first_ = -kPhiloxWords;
+  F made_[kPhiloxWords / kLanesF];
+};
+
+// Whole packets of one block whose codes live, [from, to). Returns what `watch` saw.
 template <class Coder, bool kPlain>
 __attribute__((noinline)) F run(const QuantizeTask& task, const SourceOf<kPlain>& given, int64_t from, int64_t to,
-                                const Scale& common, const Philox& philox, const float* uniforms, float* residual,
-                                unsigned char* message) {
+                                const Scale& common, Uniforms& uniforms, float* residual, unsigned char* message) {
   const SourceOf<kPlain> source = given;
   const Scale scale = common;
   Place place = place_of<Coder>(task.code, message, from);
@@ -792,13 +819,7 @@ __attribute__((noinline)) F run(const QuantizeTask& task, const SourceOf<kPlain>
     source.prefetch(c + kFurther);
     source.prefetch(c + kFurther + 16);
     F u[kVectors];
-    if constexpr (Coder::kRandom) {
-      if (uniforms == nullptr) {
-        uniforms32(philox, c, u);
-      } else {
-        for (int k = 0; k < kVectors; k++) u[k] = load<float, float>(uniforms + c + k * kLanesF);
-      }
-    }
+    if constexpr (Coder::kRandom) uniforms.of(c, u);
     I codes[kVectors];
 #pragma GCC unroll 8
     for (int k = 0; k < kVectors; k++) {
@@ -842,11 +863,12 @@ __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64
   const Source source = source_of(task, row);
   float* const residual =
       task.residual == nullptr ? nullptr : reinterpret_cast<float*>(task.residual + row * task.residual_pitch);
-  const float* const uniforms = row_of(task.uniforms, task.uniforms_pitch, row);
   unsigned char* const message = task.messages + row * task.messages_pitch;
   const float* const stored = reinterpret_cast<const float*>(message);
   const F q = wide(static_cast<float>(code.levels));
+  const float* const given = row_of(task.uniforms, task.uniforms_pitch, row);
   const Philox philox(task.key0, task.key1, static_cast<uint32_t>(task.first_node + row), task.round, task.stream);
+  Uniforms uniforms(philox, given);
   const bool plain = source.minus == nullptr && source.e == nullptr && residual == nullptr;
   // As much stays in the first-level cache.
   const bool ahead = group <= kMeasuredAhead;
@@ -883,20 +905,14 @@ __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64
       }
       if (alive) {
         const F seen = plain ? run<Coder, true>(task, SourceOf<true>{source.x, nullptr, nullptr}, c, run_end, scale,
-                                                philox, uniforms, nullptr, message)
-                             : run<Coder, false>(task, source, c, run_end, scale, philox, uniforms, residual, message);
+                                                uniforms, nullptr, message)
+                             : run<Coder, false>(task, source, c, run_end, scale, uniforms, residual, message);
         bad = bad + seen;
         c = run_end;
         continue;
       }
       if constexpr (Coder::kScaled) scales.cover(code, stored, c, kPacket);
-      if constexpr (Coder::kRandom) {
-        if (uniforms == nullptr) {
-          uniforms32(philox, c, u);
-        } else {
-          for (int k = 0; k < kVectors; k++) u[k] = load<float, float>(uniforms + c + k * kLanesF);
-        }
-      }
+      if constexpr (Coder::kRandom) uniforms.of(c, u);
       bad = bad + packet<Coder>(source, c, scales, q, u, residual == nullptr ? nullptr : residual + c,
                                 place_of<Coder>(code, message, c), kPacket);
       c += kPacket;
@@ -912,10 +928,10 @@ __attribute__((noinline)) int32_t encode_columns(const QuantizeTask& task, int64
     const Source padded{xs, source.minus == nullptr ? nullptr : ms, source.e == nullptr ? nullptr : es};
     if constexpr (Coder::kScaled) scales.cover(code, stored, c, n);
     if constexpr (Coder::kRandom) {
-      if (uniforms == nullptr) {
-        uniforms32(philox, c, u);
+      if (given == nullptr) {
+        uniforms.of(c, u);
       } else {
-        std::memcpy(us, uniforms + c, size);
+        std::memcpy(us, given + c, size);
         std::memcpy(u, us, sizeof(us));
       }
     }

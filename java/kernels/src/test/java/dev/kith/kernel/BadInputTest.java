@@ -469,6 +469,66 @@ class BadInputTest {
   }
 
   @Test
+  void codedMessagesThatDoNotFit() {
+    Optional<DeviceMatrix> none = Optional.empty();
+    Optional<Draw> nothing = Optional.empty();
+    Code int8 = Code.absmax(8, false, 4);
+    Code random = Code.natural();
+    DeviceMatrix x = f32(2, 5);
+    DeviceMatrix sent = m(DType.I32, 2, 4);
+    refused("F32", () -> Quantize.quantize(int8, nothing, x, f32(2, 4)));
+    refused("3 x 4", () -> Quantize.quantize(int8, nothing, x, m(DType.I32, 3, 4)));
+    refused("2 x 3", () -> Quantize.quantize(int8, nothing, x, m(DType.I32, 2, 3)));
+    refused("F64", () -> Quantize.quantize(int8, nothing, f64(2, 5), sent));
+    refused("NATURAL", () -> Quantize.quantize(random, nothing, x, sent));
+    Optional<DeviceMatrix> narrow = Optional.of(f32(2, 4));
+    refused("2 x 4", () -> Quantize.quantize(int8, nothing, x, narrow, none, sent, none));
+    refused("2 x 4", () -> Quantize.quantize(int8, nothing, x, none, narrow, sent, none));
+    refused("2 x 4", () -> Quantize.quantize(random, Optional.of(Draw.of(narrow.get())), x, sent));
+    refused(
+        "overlap",
+        () ->
+            Quantize.quantize(
+                int8, nothing, x, none, none, sent, Optional.of(sent.row(1).columns(0, 2))));
+    DeviceMatrix wide = m(DType.I32, 2, 9);
+    DeviceMatrix floats = wide.bits(DType.F32).columns(0, 5);
+    refused("overlap", () -> Quantize.quantize(int8, nothing, floats, wide.columns(4, 8)));
+    refused(
+        "overlap",
+        () -> {
+          Optional<DeviceMatrix> residual = Optional.of(floats);
+          Quantize.quantize(int8, nothing, x, none, residual, wide.columns(4, 8), none);
+        });
+    DeviceMatrix y = f32(3, 5);
+    Optional<MixingWeights> identity = Optional.empty();
+    refused("3 x 5", () -> Quantize.accumulate(identity, int8, sent, none, true, y));
+    refused("F64", () -> Quantize.accumulate(identity, int8, sent, none, true, f64(2, 5)));
+    refused("2 x 9", () -> Quantize.accumulate(identity, int8, f32(2, 9), none, true, f32(2, 5)));
+    refused(
+        "overlap",
+        () -> Quantize.accumulate(identity, int8, wide.columns(4, 8), none, true, floats));
+    refused(
+        "halo",
+        () -> Quantize.accumulate(identity, int8, sent, Optional.of(sent), true, f32(2, 5)));
+    try (MixingWeights w = ring()) {
+      Optional<MixingWeights> three = Optional.of(w);
+      Optional<DeviceMatrix> halo = Optional.of(m(DType.I32, 1, 4));
+      refused("2 messages", () -> Quantize.accumulate(three, int8, sent, none, true, y));
+      refused(
+          "1 x 3",
+          () -> Quantize.accumulate(three, int8, sent, Optional.of(m(DType.I32, 1, 3)), true, y));
+      refused("writes 3 rows", () -> Quantize.accumulate(three, int8, sent, halo, true, f32(2, 5)));
+    }
+    refused("2 x 4", () -> Quantize.majority(sent, 129, m(DType.I32, 1, 5)));
+    refused("2 x 4", () -> Quantize.majority(sent, 128, sent));
+    refused("F32", () -> Quantize.majority(f32(2, 4), 128, m(DType.I32, 1, 4)));
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment words = arena.allocate(12);
+      refused("12 bytes", () -> Quantize.check(session.queue().device(), int8, 5, words));
+    }
+  }
+
+  @Test
   void tensorsAndFactorsThatDoNotFit() {
     refused("rank 5", () -> new LowRank.Shape(0, 4, 7, 5));
     refused("rank 0", () -> new LowRank.Shape(0, 4, 7, 0));

@@ -276,6 +276,142 @@ class RefusalTest {
   }
 
   @Test
+  void codesThatDoNotFit() {
+    refused(
+        () -> Code.qsgd(3, 1, Code.Norm.TWO, 0),
+        "a code QSGD with bits 3 is impossible; use 2, 4 or 8");
+    refused(
+        () -> Code.qsgd(4, 8, Code.Norm.TWO, 0),
+        "a code QSGD with levels 8 is impossible; use 1 to 7");
+    refused(() -> Code.qsgd(2, 0, Code.Norm.MAX, 0), "QSGD with levels 0", "use 1 to 1");
+    refused(() -> Code.absmax(2, false, 0), "ABSMAX with bits 2 is impossible; use 4 or 8");
+    refused(() -> Code.absmax(8, false, -5), "ABSMAX with block -5", "use 0 or more");
+    refused(() -> Code.reduced(Code.Kind.SIGN, true), "SIGN with stochastic true", "use false");
+    refused(
+        () -> new Code(Code.Kind.BF16, 16, 0, Code.Norm.TWO, false, 4),
+        "BF16 with block 4",
+        "no scales");
+    refused(
+        () -> new Code(Code.Kind.AFFINE, 8, 3, Code.Norm.TWO, false, 0),
+        "AFFINE with levels 3",
+        "use 0 to 0");
+    refused(
+        () -> new Code(Code.Kind.ABSMAX, 8, 0, Code.Norm.MAX, false, 0),
+        "ABSMAX with norm MAX",
+        "only QSGD has one");
+    refused(() -> Code.sign().words(-1), "a row of -1 columns");
+  }
+
+  @Test
+  void codedMessagesThatDoNotFit() {
+    Optional<DeviceMatrix> none = Optional.empty();
+    Optional<Draw> draw = Optional.of(Draw.of(1, 0, 0));
+    Code int8 = Code.absmax(8, false, 2);
+    Code random = Code.qsgd(4, 7, Code.Norm.TWO, 0);
+    DeviceMatrix sent = matrix(2, 3, DType.I32);
+    refused(
+        () -> Quantize.quantize(int8, Optional.empty(), x, matrix(2, 2, DType.I32)),
+        "quantize: messages is 2 x 2 I32 and must be 2 x 3 I32 or wider");
+    refused(
+        () -> Quantize.quantize(int8, Optional.empty(), matrix(2, 3, DType.F64), sent),
+        "quantize: x is 2 x 3 F64 and must be 2 x 3 F32");
+    refused(
+        () -> Quantize.quantize(random, Optional.empty(), x, sent),
+        "quantize: QSGD rounds at random and no draw is given");
+    refused(
+        () -> Quantize.quantize(random, Optional.of(Draw.of(1, 0, Integer.MAX_VALUE)), x, sent),
+        "quantize: 2 rows from node 2147483647 on lead beyond node 2^31 - 1");
+    refused(
+        () -> Quantize.quantize(random, Optional.of(Draw.of(row)), x, sent),
+        "quantize: uniforms is 1 x 2 F64 and must be 2 x 3 F32");
+    refused(() -> Draw.of(1, -1, 0), "round -1");
+    refused(() -> Draw.of(1, 1L << 40, 0), "round 1099511627776");
+    refused(() -> Draw.of(1, 0, -1), "node -1");
+    refused(
+        () -> Quantize.quantize(random, draw, x, Optional.of(row), none, sent, none),
+        "quantize: minus is 1 x 2 F64 and must be 2 x 3 F32");
+    refused(
+        () -> Quantize.quantize(random, draw, x, none, Optional.of(x), sent, none),
+        "quantize: residual",
+        "overlap");
+    refused(
+        () ->
+            Quantize.quantize(
+                random, draw, x, none, none, sent, Optional.of(matrix(1, 3, DType.I32))),
+        "quantize: flags is 1 x 3 I32 and must be 1 x 2 I32");
+    refused(
+        () -> Quantize.accumulate(int8, matrix(2, 2, DType.I32), y),
+        "accumulate: messages is 2 x 2 I32 and must be 2 x 3 I32 or wider");
+    refused(
+        () -> Quantize.accumulate(int8, sent, row),
+        "accumulate: y is 1 x 2 F64 and must be 1 x 2 F32");
+    refused(
+        () -> Quantize.accumulate(int8, matrix(3, 3, DType.I32), y),
+        "without weights there is no halo",
+        "there are 3 for 2 x 3 F32");
+    refused(
+        () -> Quantize.accumulate(Optional.empty(), int8, sent, Optional.of(sent), true, y),
+        "without weights there is no halo");
+    refused(
+        () -> Quantize.accumulate(Optional.of(half), int8, sent, Optional.of(sent), true, y),
+        "accumulate: the mixing matrix has 2 columns and there are 4 messages");
+    assertThrows(
+        UnsupportedOperationException.class,
+        () -> Quantize.accumulate(Optional.of(half), int8, sent, none, true, y));
+    DeviceMatrix votes = matrix(3, 1, DType.I32);
+    refused(
+        () -> Quantize.majority(votes, 33, matrix(1, 2, DType.I32)),
+        "majority: messages is 3 x 1 I32 and must be 3 x 2 I32 or wider");
+    refused(
+        () -> Quantize.majority(votes, 32, votes),
+        "majority: out is 3 x 1 I32 and must be 1 x 1 I32 or wider");
+    refused(() -> Quantize.majority(votes, -1, votes), "-1 columns");
+    refused(
+        () -> Quantize.majority(votes, 32, votes.row(1)),
+        "majority: messages (3 x 1 I32) and out (1 x 1 I32) overlap");
+  }
+
+  @Test
+  void tensorsAndFactorsThatDoNotFit() {
+    Optional<DeviceMatrix> none = Optional.empty();
+    refused(
+        () -> new LowRank.Shape(0, 2, 3, 3),
+        "a tensor of 2 x 3 with rank 3; give a rank from 1 to 64");
+    LowRank.Shape tensor = new LowRank.Shape(0, 1, 3, 1);
+    refused(() -> LowRank.of(List.of(tensor, tensor)), "column 0");
+    LowRank lowRank = LowRank.of(List.of(tensor));
+    DeviceMatrix p = matrix(2, 1, DType.F32);
+    DeviceMatrix q = matrix(2, 3, DType.F32);
+    refused(
+        () -> lowRank.left(x, none, none, matrix(2, 2, DType.F32), p, none), "left: ", "2 x 2 F32");
+    refused(() -> lowRank.left(x, none, none, q, q, none), "left: ", "2 x 3 F32");
+    refused(
+        () -> lowRank.left(x, Optional.of(row), none, q, p, none),
+        "left: minus is 1 x 2 F64 and must be 2 x 3 F32");
+    refused(
+        () -> lowRank.left(x, none, Optional.of(row), q, p, none),
+        "left: residual is 1 x 2 F64 and must be 2 x 3 F32");
+    refused(
+        () -> lowRank.left(x, none, none, q, p, Optional.of(matrix(1, 3, DType.I32))),
+        "left: flags is 1 x 3 I32 and must be 1 x 2 I32");
+    refused(() -> lowRank.right(x, none, none, p, p), "right: ", "2 x 1 F32");
+    refused(() -> lowRank.orthonormaliseLeft(row), "1 x 2 F64");
+    refused(() -> lowRank.orthonormaliseRight(p), "2 x 1 F32");
+    refused(() -> lowRank.residual(x, none, none, p, q, row), "residual: ", "1 x 2 F64");
+    refused(
+        () -> lowRank.accumulate(p, matrix(3, 3, DType.F32), true, y), "accumulate: q is 3 x 3");
+    refused(
+        () -> lowRank.accumulate(p, q, true, row),
+        "accumulate: y is 1 x 2 F64 and must be F32 with 3 columns or more");
+    refused(
+        () -> lowRank.accumulate(half, p, q, Optional.of(p), Optional.of(q), true, y),
+        "accumulate: the halo of p is 2 x 1 F32 and must be F32 with 0 rows");
+    assertThrows(
+        UnsupportedOperationException.class,
+        () -> lowRank.accumulate(half, p, q, none, none, true, y));
+  }
+
+  @Test
   void batchesThatLeaveTheirBase() {
     refused(() -> Batch.of(x, 0, 2, 2, 1, 0), "rows at least cols apart");
     refused(() -> Batch.of(x, 5, 1, 2, 2, 0), "leaves its base 2 x 3 F32");
