@@ -86,8 +86,13 @@ public record PowerSgd(int rank, boolean warm, Optional<Quantizer> factors) impl
             .collect(Collectors.joining());
   }
 
-  /** The matrices that travel as factors, and the columns {begin, end} of the rest. */
-  record Parts(List<LowRank.Shape> matrices, List<long[]> dense) {
+  /**
+   * How a row is cut.
+   *
+   * @param matrices what travels as factors
+   * @param dense the columns {begin, end} of the rest, neighbouring tensors joined
+   */
+  public record Parts(List<LowRank.Shape> matrices, List<long[]> dense) {
     long left() {
       return matrices.stream().mapToLong(m -> m.rows() * m.rank()).sum();
     }
@@ -96,12 +101,14 @@ public record PowerSgd(int rank, boolean warm, Optional<Quantizer> factors) impl
       return matrices.stream().mapToLong(m -> m.cols() * m.rank()).sum();
     }
 
-    long denseColumns() {
+    /** How many columns travel as they are. */
+    public long denseColumns() {
       return dense.stream().mapToLong(range -> range[1] - range[0]).sum();
     }
   }
 
-  Parts parts(Layout layout) {
+  /** Which tensors of a layout travel as factors: those of two dimensions that get shorter. */
+  public Parts parts(Layout layout) {
     List<LowRank.Shape> matrices = new ArrayList<>();
     List<long[]> dense = new ArrayList<>();
     for (Layout.Tensor tensor : layout.tensors()) {

@@ -90,6 +90,11 @@ public final class Meter {
   /** One exchange in which node j sends {@code sent[j]} messages of the given length. */
   void round(int[] sent, long messageBytes) {
     rounds++;
+    more(sent, messageBytes);
+  }
+
+  /** Further messages of the last exchange. */
+  void more(int[] sent, long messageBytes) {
     for (int j = 0; j < sent.length; j++) {
       messages[j] += sent[j];
       bytes[j] += sent[j] * messageBytes;

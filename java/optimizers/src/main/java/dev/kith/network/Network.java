@@ -257,6 +257,44 @@ public final class Network implements AutoCloseable {
   }
 
   /**
+   * Prepares exchanges in which several sets of messages travel together, set k to the neighbours
+   * under matrix k. With the {@link dev.kith.graph.Matching#differences differences} of matchings
+   * every node sends each of its neighbours a message of its own.
+   *
+   * @param weights on the same nodes, one a set
+   * @param messages of the own nodes, each of a codec with a channel of its own
+   * @return to be closed by the caller, before the messages
+   */
+  public EdgeExchange edges(List<MixingMatrix> weights, List<Messages> messages) {
+    weights.forEach(this::requireNodes);
+    messages.forEach(this::requireOwn);
+    return new EdgeExchange(this, transport, weights, messages);
+  }
+
+  /**
+   * Sends the messages that {@link #edges} was given, encoded anew for one common round, and takes
+   * those of the neighbours. It counts as one exchange, with all messages and their headers. {@link
+   * #nonFiniteNode} names the lowest node known here one of whose rows was not finite.
+   *
+   * @return what can be accumulated now, by set; valid until the next exchange
+   * @throws ExchangeException when a neighbour's messages do not come in time
+   * @throws dev.kith.compress.MessageException when one is not the message that is expected; then
+   *     none is used
+   */
+  public List<MessageMixing> exchange(EdgeExchange edges) {
+    if (edges.network() != this) {
+      throw new IllegalArgumentException(
+          "the exchange belongs to another network: prepare it with edges() of this one");
+    }
+    String what = "mixing by edges in round " + round + " (message " + edges.round() + ")";
+    edges.count(meter);
+    lastCheck = Optional.empty();
+    lastMessages = edges::nonFiniteNode;
+    edges.run(what, deadline, meter, replays);
+    return edges.mixings();
+  }
+
+  /**
    * The messages of all nodes, in node order, in every process. Every node sends its message to
    * each of the others that take part. Where there is one process these are {@code messages}
    * themselves.
@@ -523,13 +561,17 @@ public final class Network implements AutoCloseable {
   }
 
   private MixingPlan plan(MixingMatrix w, DeviceMatrix y, MixingPlan.Form form) {
+    requireNodes(w);
+    return plans.get(
+        new PlanKey(w, y.device(), form),
+        key -> new MixingPlan(w, transport.membership(), transport.process(), y.queue(), form));
+  }
+
+  private void requireNodes(MixingMatrix w) {
     if (w.nodes() != nodes()) {
       throw new IllegalArgumentException(
           "the mixing matrix has " + w.nodes() + " nodes and the network " + nodes());
     }
-    return plans.get(
-        new PlanKey(w, y.device(), form),
-        key -> new MixingPlan(w, transport.membership(), transport.process(), y.queue(), form));
   }
 
   private String what(String action, long cols, DType dtype) {

@@ -336,13 +336,27 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                             .compressor(Compressor.parse("power-sgd:1+int4"))
                             .stepSize(0.02)
                             .build())));
+    all.add(
+        new Algorithm(
+            "powergossip, 2 local steps of heavy ball",
+            2,
+            ring,
+            (p, w, x) ->
+                shaped(
+                    p,
+                    x,
+                    (q, zero) ->
+                        PowerGossipSgd.builder(q, w, zero)
+                            .rule(new StepRule.HeavyBall(0.05, 0.9))
+                            .localSteps(2)
+                            .build())));
     return all;
   }
 
-  /** Starts from zeros of the shape of a matrix and a vector. */
+  /** Starts from zeros of a matrix of 3 x 3, which gets shorter with rank 1, and one number. */
   private static Optimizer shaped(
       Problem problem, DeviceMatrix x, BiFunction<Problem, DeviceMatrix, Optimizer> factory) {
-    Problem shaped = Shaped.of(problem, 2, 2);
+    Problem shaped = Shaped.of(new Repeated(problem, 2), 3, 3);
     try (DeviceMatrix zero = DeviceMatrix.allocate(x.queue(), 1, shaped.layout(), x.dtype())) {
       return factory.apply(shaped, zero);
     }
