@@ -21,7 +21,7 @@ final class ExperimentOptions {
       paramLabel = "NAME",
       defaultValue = "dsgd",
       description =
-          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd or sign-sgd. Default: ${DEFAULT-VALUE}.")
+          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd, powergossip or sign-sgd. Default: ${DEFAULT-VALUE}.")
   private String algorithm;
 
   @Option(
@@ -171,7 +171,7 @@ final class ExperimentOptions {
       paramLabel = "NAME",
       defaultValue = "none",
       description =
-          "What choco, deepsqueeze, c-gt, ef-sgd, ef21 and diana encode messages by: top-k:0.01, random-k:0.01, random-k:0.01:unscaled and more; an unknown name lists all. For power-sgd: power-sgd:RANK. Default: ${DEFAULT-VALUE}.")
+          "What choco, deepsqueeze, c-gt, ef-sgd, ef21 and diana encode messages by: top-k:0.01, random-k:0.01, random-k:0.01:unscaled and more; an unknown name lists all. For power-sgd and powergossip: power-sgd:RANK. Default: ${DEFAULT-VALUE}.")
   private String compressor;
 
   @Option(

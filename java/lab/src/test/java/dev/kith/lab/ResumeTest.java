@@ -58,6 +58,7 @@ class ResumeTest {
         "--algorithm ef21 --compressor top-k:0.05 --step-size 0.05",
         "--algorithm diana --compressor random-k:0.5 --step-size 0.05",
         "--algorithm power-sgd --compressor power-sgd:1 --model mlp:8",
+        "--algorithm powergossip --compressor power-sgd:2 --model mlp:8",
         "--algorithm ef-sgd --compressor power-sgd:2+int4 --model mlp:8",
         "--algorithm sign-sgd --step-size 0.005",
         "--algorithm dsgd --drop-nodes random:0.34@5 --drop-links 0.2"

@@ -23,7 +23,10 @@ final class Experiments {
           Map.entry("diana-vs-qsgd", CompressionClaims::dianaVersusPlain),
           Map.entry("ef21-vs-ef", CompressionClaims::feedbackExample),
           Map.entry("compressor-constants", CompressorClaims::constants),
-          Map.entry("choco-topk-training", CompressedTrainingClaims::chocoTraining));
+          Map.entry("choco-topk-training", CompressedTrainingClaims::chocoTraining),
+          Map.entry("powersgd-ratios", LowRankClaims::ratios),
+          Map.entry("powersgd-error-feedback", PowerSgdClaims::errorFeedback),
+          Map.entry("powergossip", PowerGossipClaims::powerGossip));
 
   private Experiments() {}
 

@@ -26,6 +26,7 @@ import dev.kith.optimizer.GradientStepBuilder;
 import dev.kith.optimizer.GradientTracking;
 import dev.kith.optimizer.LocalStepBuilder;
 import dev.kith.optimizer.Optimizer;
+import dev.kith.optimizer.PowerGossipSgd;
 import dev.kith.optimizer.PushSum;
 import dev.kith.optimizer.SignSgd;
 import dev.kith.optimizer.SingleMerge;
@@ -56,6 +57,7 @@ enum Algorithm {
   EF21("ef21", true, true),
   DIANA("diana", true, true),
   POWER_SGD("power-sgd", true, true),
+  POWER_GOSSIP("powergossip", false, true),
   SIGN_SGD("sign-sgd", true);
 
   private static final List<Algorithm> GOSSIP_OF_MESSAGES = List.of(CHOCO, DEEP_SQUEEZE, C_GT);
@@ -194,20 +196,34 @@ enum Algorithm {
         DataParallelPowerSgd.Builder builder =
             step(DataParallelPowerSgd.builder(problem, network, initial), settings)
                 .seed(settings.seed());
-        settings.compressor().ifPresent(c -> power(builder, c));
+        settings
+            .compressor()
+            .map(this::factors)
+            .ifPresent(power -> builder.rank(power.rank()).warmStart(power.warm()));
+        yield builder.build();
+      }
+      case POWER_GOSSIP -> {
+        PowerGossipSgd.Builder builder =
+            local(PowerGossipSgd.builder(problem, network, initial), settings)
+                .seed(settings.seed());
+        settings
+            .compressor()
+            .map(this::factors)
+            .ifPresent(power -> builder.rank(power.rank()).warmStart(power.warm()));
         yield builder.build();
       }
       case SIGN_SGD -> step(SignSgd.builder(problem, network, initial), settings).build();
     };
   }
 
-  private static void power(DataParallelPowerSgd.Builder builder, Compressor compressor) {
+  /** What the two algorithms take that send factors and no encoded rows. */
+  private PowerSgd factors(Compressor compressor) {
     if (!(compressor instanceof PowerSgd power) || power.factors().isPresent()) {
       throw new UsageException(
-          "--algorithm power-sgd averages factors in f32: take --compressor power-sgd:RANK instead of %s"
-              .formatted(compressor.name()));
+          "--algorithm %s sends factors in f32: take --compressor power-sgd:RANK instead of %s"
+              .formatted(shortName, compressor.name()));
     }
-    builder.rank(power.rank()).warmStart(power.warm());
+    return power;
   }
 
   private static <B extends CompressedBuilder<B>> B compressed(B builder, Settings settings) {
