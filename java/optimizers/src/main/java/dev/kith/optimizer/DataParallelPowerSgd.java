@@ -1,5 +1,6 @@
 package dev.kith.optimizer;
 
+import dev.kith.compress.PowerSgd;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
@@ -35,10 +36,21 @@ import java.util.Optional;
  * All nodes know D', because the compressor is linear: the average costs no more the more nodes
  * there are. The graph is not used.
  *
+ * <p>{@link Form#ALTERNATING} averages one side a round, half as many numbers:
+ *
+ * <pre>
+ * even rounds   P = orthonormalise(P),   Q' = (1/N) sum_i D_i^T P
+ * odd rounds    Q = orthonormalise(Q),   P' = (1/N) sum_i D_i Q
+ * D' = P Q^T with the new side, which the next round makes orthonormal and projects on
+ * </pre>
+ *
+ * <p>It compresses only tensors with n m &gt; r (n + m), more than two to one over the mean of both
+ * sides, and only after some rounds of plain SGD; there is no cold start.
+ *
  * <p>Source: Vogels, Karimireddy, Jaggi, "PowerSGD: Practical Low-Rank Gradient Compression for
  * Distributed Optimization", 2019, algorithms 1 and 2, with the errors of the authors' experiments
  * unless told otherwise; columns that others span are completed by {@link LowRank} instead of
- * divided by a small number.
+ * divided by a small number. The alternating form is that of the authors' later package.
  */
 public final class DataParallelPowerSgd extends CommonModelOptimizer {
   /** What a node takes for lost. */
@@ -51,10 +63,20 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
     NONE
   }
 
+  /** What travels in a round. */
+  public enum Form {
+    /** Both factors, in two averages, as in the paper. */
+    PAPER,
+    /** One of them, left and right in turn, as in the authors' later package. */
+    ALTERNATING
+  }
+
   private final String variant;
   private final double stepSize;
   private final double momentum;
   private final Errors errors;
+  private final Form form;
+  private final int uncompressed;
   private final boolean warm;
   private final long seed;
   private final LowRank tensors;
@@ -68,6 +90,8 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
   private DeviceMatrix nextResidual;
   private DeviceMatrix start;
   private DeviceMatrix nextStart;
+  private DeviceMatrix leftStart;
+  private DeviceMatrix nextLeftStart;
   private DeviceMatrix velocity;
   private DeviceMatrix nextVelocity;
 
@@ -82,6 +106,8 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
     this.stepSize = builder.stepSize;
     this.momentum = builder.momentum;
     this.errors = builder.errors;
+    this.form = builder.form;
+    this.uncompressed = form == Form.PAPER ? 0 : builder.uncompressed;
     this.warm = builder.warm;
     this.seed = builder.seed;
     this.variant =
@@ -91,14 +117,30 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
             + ", errors "
             + errors
             + ", momentum "
-            + momentum;
-    this.tensors = LowRank.of(problem().layout(), builder.rank);
+            + momentum
+            + (form == Form.PAPER ? "" : ", alternating after " + uncompressed);
+    if (form == Form.ALTERNATING && !warm) {
+      throw new IllegalArgumentException(
+          "the alternating form goes on from the round before: it has no cold start, take the form"
+              + " of the paper");
+    }
+    PowerSgd.Parts parts = PowerSgd.ofRank(builder.rank).parts(problem().layout());
+    this.tensors =
+        form == Form.PAPER
+            ? LowRank.of(problem().layout(), builder.rank)
+            : LowRank.of(parts.matrices());
     if (tensors.shapes().isEmpty()) {
       throw new IllegalArgumentException(
-          "no tensor of the model has two dimensions: PowerSGD compresses matrices, take EF-SGD");
+          form == Form.PAPER
+              ? "no tensor of the model has two dimensions: PowerSGD compresses matrices, take EF-SGD"
+              : "no tensor of the model has two dimensions and gets shorter with rank "
+                  + builder.rank
+                  + ": take a smaller rank, or EF-SGD");
     }
-    this.vectors = vectors(problem().layout());
-    long width = tensors.leftSize() + vectors.stream().mapToLong(v -> v[1] - v[0]).sum();
+    this.vectors = form == Form.PAPER ? vectors(problem().layout()) : parts.dense();
+    long side =
+        form == Form.PAPER ? tensors.leftSize() : Math.max(tensors.leftSize(), tensors.rightSize());
+    long width = side + vectors.stream().mapToLong(v -> v[1] - v[0]).sum();
     DeviceMatrix x = parameters();
     this.gradient = own(x.like());
     this.residual = own(x.like());
@@ -108,6 +150,8 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
     this.right = own(x.like(x.rows(), tensors.rightSize(), DType.F32));
     this.start = own(x.like(1, tensors.rightSize(), DType.F32));
     this.nextStart = own(start.like());
+    this.leftStart = own(x.like(1, form == Form.PAPER ? 0 : tensors.leftSize(), DType.F32));
+    this.nextLeftStart = own(leftStart.like());
     this.step = own(model().row().like());
     this.velocity = own(step.like());
     this.nextVelocity = own(step.like());
@@ -128,11 +172,15 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
   /** N(0, 1), drawn for the number behind the last node: they belong to no node. */
   private void draw(long round) {
     SharedRandom random = new SharedRandom(seed, Stream.NORMAL_F64_JAVA, network().nodes(), round);
-    float[] q = new float[Math.toIntExact(tensors.rightSize())];
-    for (int c = 0; c < q.length; c++) {
-      q[c] = (float) random.normal(c);
+    long first = 0;
+    for (DeviceMatrix factor : List.of(start, leftStart)) {
+      float[] drawn = new float[Math.toIntExact(factor.cols())];
+      for (int c = 0; c < drawn.length; c++) {
+        drawn[c] = (float) random.normal(first + c);
+      }
+      factor.upload(drawn);
+      first += drawn.length;
     }
-    start.upload(q);
   }
 
   /**
@@ -150,27 +198,81 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
       draw(round());
     }
     problem().gradient(parameters(), gradient, round());
-    long left = tensors.leftSize();
-    Optional<DeviceMatrix> e = errors == Errors.NONE ? Optional.empty() : Optional.of(residual);
-    try (DeviceMatrix own = sent.columns(0, left);
-        DeviceMatrix p = sentMean.columns(0, left)) {
-      tensors.left(gradient, Optional.empty(), e, start, own, Optional.empty());
-      copyVectors(gradient, false, sent);
-      average(sent, sentMean);
-      tensors.orthonormaliseLeft(p);
-      tensors.right(gradient, Optional.empty(), e, p, right);
-      average(right, nextStart);
-      tensors.accumulate(p, nextStart, false, step);
-      copyVectors(step, true, sentMean);
-      if (errors != Errors.NONE) {
-        DeviceMatrix q = errors == Errors.LOCAL ? right : nextStart;
-        tensors.residual(gradient, Optional.empty(), e, p, q, nextResidual);
-      }
+    if (round() < uncompressed) {
+      average(gradient, step);
+      nextResidual.copyFrom(residual);
+      nextStart.copyFrom(start);
+      nextLeftStart.copyFrom(leftStart);
+    } else if (form == Form.ALTERNATING) {
+      averageOneSide();
+    } else {
+      averageBothSides();
     }
     Mixing.combine(Expression.outer(momentum, velocity).plusOuter(step), nextVelocity);
     Expression next = Expression.outer(model().row()).plusOuter(-stepSize, step);
     propose(momentum == 0 ? next : next.plusOuter(-stepSize, nextVelocity));
     accept();
+  }
+
+  private Optional<DeviceMatrix> lost() {
+    return errors == Errors.NONE ? Optional.empty() : Optional.of(residual);
+  }
+
+  private void averageBothSides() {
+    long left = tensors.leftSize();
+    Optional<DeviceMatrix> e = lost();
+    try (DeviceMatrix own = sent.columns(0, left);
+        DeviceMatrix p = sentMean.columns(0, left)) {
+      tensors.left(gradient, Optional.empty(), e, start, own, Optional.empty());
+      copyVectors(gradient, false, sent, left);
+      average(sent, sentMean);
+      tensors.orthonormaliseLeft(p);
+      tensors.right(gradient, Optional.empty(), e, p, right);
+      average(right, nextStart);
+      tensors.accumulate(p, nextStart, false, step);
+      copyVectors(step, true, sentMean, left);
+      if (errors != Errors.NONE) {
+        DeviceMatrix q = errors == Errors.LOCAL ? right : nextStart;
+        tensors.residual(gradient, Optional.empty(), e, p, q, nextResidual);
+      }
+    }
+  }
+
+  /** The side whose turn it is not is made orthonormal, and the other one averaged. */
+  private void averageOneSide() {
+    boolean rightTurn = (round() - uncompressed) % 2 == 0;
+    long side = rightTurn ? tensors.rightSize() : tensors.leftSize();
+    long width = side + vectors.stream().mapToLong(v -> v[1] - v[0]).sum();
+    Optional<DeviceMatrix> e = lost();
+    nextStart.copyFrom(start);
+    nextLeftStart.copyFrom(leftStart);
+    try (DeviceMatrix packed = sent.columns(0, width);
+        DeviceMatrix packedMean = sentMean.columns(0, width);
+        DeviceMatrix own = sent.columns(0, side);
+        DeviceMatrix mean = sentMean.columns(0, side)) {
+      if (rightTurn) {
+        tensors.orthonormaliseLeft(nextLeftStart);
+        tensors.right(gradient, Optional.empty(), e, nextLeftStart, own);
+      } else {
+        tensors.orthonormaliseRight(nextStart);
+        tensors.left(gradient, Optional.empty(), e, nextStart, own, Optional.empty());
+      }
+      copyVectors(gradient, false, sent, side);
+      average(packed, packedMean);
+      (rightTurn ? nextStart : nextLeftStart).copyFrom(mean);
+      tensors.accumulate(nextLeftStart, nextStart, false, step);
+      copyVectors(step, true, sentMean, side);
+      if (errors != Errors.NONE) {
+        DeviceMatrix lostSide = errors == Errors.LOCAL ? own : mean;
+        tensors.residual(
+            gradient,
+            Optional.empty(),
+            e,
+            rightTurn ? nextLeftStart : lostSide,
+            rightTurn ? lostSide : nextStart,
+            nextResidual);
+      }
+    }
   }
 
   private void accept() {
@@ -184,13 +286,16 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
       DeviceMatrix oldStart = start;
       start = nextStart;
       nextStart = oldStart;
+      DeviceMatrix oldLeft = leftStart;
+      leftStart = nextLeftStart;
+      nextLeftStart = oldLeft;
     }
     model().accept();
   }
 
   /** Copies the vectors from the rows of a model into the room behind the factors, or back. */
-  private void copyVectors(DeviceMatrix model, boolean back, DeviceMatrix packed) {
-    long at = tensors.leftSize();
+  private void copyVectors(DeviceMatrix model, boolean back, DeviceMatrix packed, long from) {
+    long at = from;
     for (long[] vector : vectors) {
       try (DeviceMatrix there = model.columns(vector[0], vector[1]);
           DeviceMatrix here = packed.columns(at, at + vector[1] - vector[0])) {
@@ -225,6 +330,9 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
     state.put("residual", residual);
     state.put("velocity", velocity);
     state.put("start", start);
+    if (form == Form.ALTERNATING) {
+      state.put("left", leftStart);
+    }
     return state;
   }
 
@@ -233,6 +341,8 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
     private int rank = 2;
     private double momentum;
     private Errors errors = Errors.AGGREGATED;
+    private Form form = Form.PAPER;
+    private int uncompressed = 100;
     private boolean warm = true;
     private long seed = 1;
 
@@ -261,6 +371,24 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
       return this;
     }
 
+    /** What travels in a round. Default: PAPER. */
+    public Builder form(Form form) {
+      this.form = Objects.requireNonNull(form, "form");
+      return this;
+    }
+
+    /**
+     * Rounds of plain SGD at the beginning of the alternating form. Default: 100, as in the
+     * authors' package; the form of the paper has none.
+     */
+    public Builder uncompressedRounds(int rounds) {
+      if (rounds < 0) {
+        throw new IllegalArgumentException(rounds + " uncompressed rounds are negative: take 0");
+      }
+      this.uncompressed = rounds;
+      return this;
+    }
+
     /** Whether Q goes on from round to round. Default: yes; else it is drawn anew. */
     public Builder warmStart(boolean warm) {
       this.warm = warm;
@@ -275,7 +403,8 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
 
     /**
      * @throws IllegalArgumentException when problem, network and start do not fit, the rank is out
-     *     of range, or no tensor has two dimensions
+     *     of range, no tensor has two dimensions or, for the alternating form, gets shorter, or
+     *     that form is to start cold
      */
     public DataParallelPowerSgd build() {
       return new DataParallelPowerSgd(this);

@@ -174,6 +174,108 @@ class DataParallelPowerSgdTest {
         });
   }
 
+  private static DataParallelPowerSgd.Builder alternating(DataParallelPowerSgd.Builder builder) {
+    return builder.form(DataParallelPowerSgd.Form.ALTERNATING).uncompressedRounds(0).rank(1);
+  }
+
+  @Test
+  void sidesAlternateAndEachProjectsOnTheOneBefore() {
+    with(
+        Shaped.of(new FixedGradient(TWO), 3, 2),
+        b -> alternating(b).stepSize(1).errors(DataParallelPowerSgd.Errors.NONE),
+        optimizer -> {
+          optimizer.state().get("left").upload(new float[] {1, 1, 1});
+          optimizer.step();
+          // The mean is [[1.5, 1], [2, 1.5], [2.5, 4.5]], whose columns sum to 6 and 7.
+          double tolerance = 16 * 0x1p-21;
+          assertArrayEquals(
+              new double[] {2, 7.0 / 3, 2, 7.0 / 3, 2, 7.0 / 3},
+              optimizer.aggregated().toDoubles(),
+              tolerance);
+          // One average of 2 numbers, over two nodes.
+          assertEquals(2 * 2 * 4, optimizer.network().meter().bytes());
+          optimizer.step();
+          // Rows times (6, 7) / sqrt(85): 16, 22.5, 46.5 over sqrt(85), then back.
+          assertArrayEquals(
+              new double[] {96 / 85.0, 112 / 85.0, 135 / 85.0, 157.5 / 85, 279 / 85.0, 325.5 / 85},
+              optimizer.aggregated().toDoubles(),
+              tolerance);
+          assertEquals(2 * (2 + 3) * 4, optimizer.network().meter().bytes());
+        });
+  }
+
+  @Test
+  void alternatingErrorsAndStepAddUpToWhatWasMeant() {
+    for (DataParallelPowerSgd.Errors errors :
+        new DataParallelPowerSgd.Errors[] {
+          DataParallelPowerSgd.Errors.AGGREGATED, DataParallelPowerSgd.Errors.LOCAL
+        }) {
+      double[] before = new double[6];
+      with(
+          Shaped.of(new FixedGradient(TWO), 3, 2),
+          b -> alternating(b).errors(errors),
+          optimizer -> {
+            for (int k = 0; k < 10; k++) {
+              optimizer.step();
+              double[] e = optimizer.residual().toDoubles();
+              double[] step = optimizer.aggregated().toDoubles();
+              for (int c = 0; c < 6; c++) {
+                double mean = (e[c] + e[6 + c]) / 2;
+                assertEquals((TWO[0][c] + TWO[1][c]) / 2 + before[c], step[c] + mean, 64 * 0x1p-21);
+                before[c] = mean;
+              }
+            }
+          });
+    }
+  }
+
+  @Test
+  void theAlternatingFormBeginsAsPlainSgd() {
+    double[][] x = new double[2][];
+    for (int k = 0; k < 2; k++) {
+      int rounds = 5 + k;
+      double[] sgd;
+      try (Problem problem = quadratic();
+          Network network =
+              Network.builder(MixingSchedule.constant(MixingMatrix.uniform(4))).build();
+          DeviceMatrix zero = DeviceMatrix.allocate(queue, 1, problem.layout(), DType.F32);
+          Optimizer central = CentralSgd.builder(problem, network, zero).stepSize(0.1).build()) {
+        for (int round = 0; round < rounds; round++) {
+          central.step();
+        }
+        sgd = Arrays.copyOf(central.parameters().toDoubles(), 14);
+      }
+      x[k] = run(b -> alternating(b).uncompressedRounds(5).stepSize(0.1), rounds);
+      if (k == 0) {
+        assertArrayEquals(sgd, x[k], 5 * 0x1p-19);
+      } else {
+        assertFalse(Arrays.equals(sgd, x[k]), "the sixth round is compressed");
+      }
+    }
+  }
+
+  @Test
+  void whatTheAlternatingFormCannotDoIsRefused() {
+    var cold =
+        assertThrows(
+            IllegalArgumentException.class,
+            () ->
+                with(
+                    Shaped.of(new FixedGradient(TWO), 3, 2),
+                    b -> alternating(b).warmStart(false),
+                    optimizer -> {}));
+    assertTrue(cold.getMessage().contains("cold start"), cold.getMessage());
+    var rank =
+        assertThrows(
+            IllegalArgumentException.class,
+            () ->
+                with(
+                    Shaped.of(new FixedGradient(TWO), 3, 2),
+                    b -> alternating(b).rank(2),
+                    optimizer -> {}));
+    assertTrue(rank.getMessage().contains("gets shorter with rank 2"), rank.getMessage());
+  }
+
   @Test
   void modelsWithoutAMatrixAreRefused() {
     var e =
