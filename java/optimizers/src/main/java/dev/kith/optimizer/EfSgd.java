@@ -1,8 +1,11 @@
 package dev.kith.optimizer;
 
+import dev.kith.compress.AdaptiveLowRank;
 import dev.kith.compress.Codec;
 import dev.kith.compress.ErrorFeedback;
 import dev.kith.compress.Messages;
+import dev.kith.compress.PowerSgd;
+import dev.kith.compress.RankWindow;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
@@ -10,6 +13,7 @@ import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * EF-SGD: SGD with compressed gradients, whose errors are sent later.
@@ -35,7 +39,8 @@ public final class EfSgd extends CommonModelOptimizer {
   private final String variant;
   private final double stepSize;
   private final double momentum;
-  private final ErrorFeedback feedback;
+  private final Optional<ErrorFeedback> feedback;
+  private final Optional<AdaptiveLowRank> adaptive;
   private final DeviceMatrix gradient;
   private final DeviceMatrix mean;
   private DeviceMatrix velocity;
@@ -44,14 +49,35 @@ public final class EfSgd extends CommonModelOptimizer {
 
   private EfSgd(Builder builder) {
     super("ef-sgd", builder);
-    this.variant = builder.compressor.name() + ", momentum " + builder.momentum;
+    this.variant =
+        builder.compressor.name()
+            + ", momentum "
+            + builder.momentum
+            + builder
+                .share
+                .map(share -> ", rank for " + share + " of " + builder.window)
+                .orElse("");
     this.stepSize = builder.stepSize;
     this.momentum = builder.momentum;
-    Codec codec =
-        own(
-            builder.compressor.bind(
-                parameters(), new Codec.Sender(network().firstNode(), builder.seed, 0)));
-    this.feedback = own(new ErrorFeedback(codec, parameters()));
+    Codec.Sender sender = new Codec.Sender(network().firstNode(), builder.seed, 0);
+    if (builder.share.isPresent()) {
+      if (!(builder.compressor instanceof PowerSgd largest)) {
+        throw new IllegalArgumentException(
+            "the compressor "
+                + builder.compressor.name()
+                + " has no rank that could adapt: take power-sgd, or leave the rank alone");
+      }
+      this.adaptive =
+          Optional.of(
+              own(
+                  new AdaptiveLowRank(
+                      largest, parameters(), sender, builder.share.get(), builder.window)));
+      this.feedback = Optional.empty();
+    } else {
+      Codec codec = own(builder.compressor.bind(parameters(), sender));
+      this.feedback = Optional.of(own(new ErrorFeedback(codec, parameters())));
+      this.adaptive = Optional.empty();
+    }
     this.gradient = own(parameters().like());
     this.mean = own(model().row().like());
     this.velocity = own(mean.like());
@@ -70,7 +96,8 @@ public final class EfSgd extends CommonModelOptimizer {
   @Override
   void undo() {
     if (encoded) {
-      feedback.undo();
+      feedback.ifPresent(ErrorFeedback::undo);
+      adaptive.ifPresent(AdaptiveLowRank::undo);
     }
   }
 
@@ -78,15 +105,20 @@ public final class EfSgd extends CommonModelOptimizer {
   void iterate() {
     encoded = false;
     problem().gradient(parameters(), gradient, round());
-    Messages messages = feedback.encode(gradient, round());
+    Messages messages =
+        adaptive.isPresent()
+            ? adaptive.get().encode(gradient, round())
+            : feedback.orElseThrow().encode(gradient, round());
     encoded = true;
     average(messages, mean);
     Expression next = Expression.outer(model().row()).plusOuter(-stepSize, mean);
-    if (momentum == 0) {
-      propose(next);
-    } else {
+    if (momentum != 0) {
       Mixing.combine(Expression.outer(momentum, velocity).plusOuter(mean), nextVelocity);
-      propose(next.plusOuter(-stepSize * momentum, nextVelocity));
+      next = next.plusOuter(-stepSize * momentum, nextVelocity);
+    }
+    propose(next);
+    adaptive.ifPresent(rank -> rank.observe(mean));
+    if (momentum != 0) {
       DeviceMatrix old = velocity;
       velocity = nextVelocity;
       nextVelocity = old;
@@ -96,7 +128,19 @@ public final class EfSgd extends CommonModelOptimizer {
 
   /** What the messages have lost so far, e_i of the own nodes, localNodes x d. */
   public DeviceMatrix residual() {
-    return feedback.residual();
+    return adaptive
+        .map(AdaptiveLowRank::residual)
+        .orElseGet(() -> feedback.orElseThrow().residual());
+  }
+
+  @Override
+  long[] counters() {
+    return adaptive.map(AdaptiveLowRank::counters).orElseGet(super::counters);
+  }
+
+  @Override
+  void counters(long[] values) {
+    adaptive.ifPresent(rank -> rank.counters(values));
   }
 
   @Override
@@ -108,13 +152,16 @@ public final class EfSgd extends CommonModelOptimizer {
   Map<String, DeviceMatrix> state() {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>(super.state());
     state.put("velocity", velocity);
-    state.putAll(feedback.state());
+    feedback.ifPresent(f -> state.putAll(f.state()));
+    adaptive.ifPresent(rank -> state.putAll(rank.state()));
     return state;
   }
 
   /** Settings of {@link EfSgd}. */
   public static final class Builder extends CompressedBuilder<Builder> {
     private double momentum;
+    private Optional<Double> share = Optional.empty();
+    private int window = RankWindow.LENGTH;
 
     private Builder(Problem problem, Network network, DeviceMatrix initial) {
       super(problem, network, initial);
@@ -130,8 +177,23 @@ public final class EfSgd extends CommonModelOptimizer {
     }
 
     /**
+     * Lets the rank of the compressor, which is power-sgd with or without a quantizer, follow what
+     * is sent, as {@link AdaptiveLowRank} says; DiLoCoX takes {@code power-sgd:r+int4}. Default:
+     * the rank stays.
+     *
+     * @param share of the squared singular values, above 0 and at most 1; {@link
+     *     AdaptiveLowRank#SHARE}
+     * @param window how many rounds the rank is the mean of; {@link RankWindow#LENGTH}
+     */
+    public Builder adaptiveRank(double share, int window) {
+      this.share = Optional.of(share);
+      this.window = window;
+      return this;
+    }
+
+    /**
      * @throws IllegalArgumentException when problem, network and start do not fit, or the
-     *     compressor is not contractive
+     *     compressor is not contractive, or has no rank that is to adapt
      */
     public EfSgd build() {
       Promise.requireRepairable("EF-SGD", compressor, problem.layout().size());

@@ -303,6 +303,23 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .build()));
     all.add(
         new Algorithm(
+            "power-sgd, alternating",
+            1,
+            ring,
+            (p, w, x) ->
+                shaped(
+                    p,
+                    x,
+                    (q, zero) ->
+                        DataParallelPowerSgd.builder(q, w, zero)
+                            .form(DataParallelPowerSgd.Form.ALTERNATING)
+                            .uncompressedRounds(1)
+                            .rank(1)
+                            .momentum(0.5)
+                            .stepSize(0.02)
+                            .build())));
+    all.add(
+        new Algorithm(
             "sign-sgd",
             1,
             ring,
@@ -334,6 +351,22 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     (q, zero) ->
                         EfSgd.builder(q, w, zero)
                             .compressor(Compressor.parse("power-sgd:1+int4"))
+                            .stepSize(0.02)
+                            .build())));
+    all.add(
+        new Algorithm(
+            "ef-sgd, adaptive rank and int4",
+            1,
+            ring,
+            (p, w, x) ->
+                shaped(
+                    p,
+                    x,
+                    (q, zero) ->
+                        EfSgd.builder(q, w, zero)
+                            .compressor(Compressor.parse("power-sgd:2+int4"))
+                            .adaptiveRank(0.8, 2)
+                            .momentum(0.5)
                             .stepSize(0.02)
                             .build())));
     all.add(

@@ -2,7 +2,10 @@ package dev.kith.optimizer;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.compress.Compressor;
 import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
@@ -169,5 +172,23 @@ class CompressedExactTest {
             40,
             (p, w, x) -> Masha2.builder(p, w, x).stepSize(0.3).referenceProbability(1).build()),
         TOLERANCE);
+  }
+
+  @Test
+  void onlyACompressorWithARankAdaptsIt() {
+    var e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () ->
+                run(
+                    quadratic(),
+                    1,
+                    (p, w, x) ->
+                        EfSgd.builder(p, w, x)
+                            .compressor(Compressor.parse("top-k:2"))
+                            .adaptiveRank(0.9, 5)
+                            .build()));
+    assertTrue(
+        e.getMessage().contains("top-k:2") && e.getMessage().contains("no rank"), e.getMessage());
   }
 }

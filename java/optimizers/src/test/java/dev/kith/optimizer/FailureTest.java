@@ -148,7 +148,9 @@ class FailureTest {
                     .build(),
             (p, w, x) ->
                 PushSum.builder(p, w, x).rule(StepRule.Adam.withDefaults()).localSteps(2).build(),
-            (p, w, x) -> ChocoSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build())) {
+            (p, w, x) -> ChocoSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build(),
+            (p, w, x) ->
+                PowerGossipSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build())) {
       List<Transport> group = LocalTransport.group(N, 2);
       try (Queue queue = Device.cpu().newQueue();
           Problem problem = Algorithm.problem(N, group.get(0), queue, DType.F32);
