@@ -50,7 +50,9 @@ final class CheckAbi {
 
   /** Java enums whose ordinals are the numbers of the header, with the prefix of their constants there. */
   private static final Map<String, String> ENUMS =
-      Map.of("dev.kith.device.DType", "KITH_", "dev.kith.kernel.Reduction$Kind", "KITH_REDUCE_");
+      Map.of("dev.kith.device.DType", "KITH_",
+          "dev.kith.kernel.Reduction$Kind", "KITH_REDUCE_",
+          "dev.kith.kernel.NoiseField$Distribution", "KITH_");
 
   private final List<String> faults = new ArrayList<>();
 

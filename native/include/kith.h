@@ -673,6 +673,58 @@ KITH_API kith_status kith_lowrank_accumulate(kith_queue* queue, const kith_weigh
                                              const kith_matrix* halo_p, const kith_matrix* halo_q, int32_t add,
                                              const kith_matrix* y, kith_call* call);
 
+/* ---- family noise -------------------------------------------------------------------------------------------- */
+
+/*
+ * Random rows z_k, made where they are summed and never stored: docs/randomness.md. Element c of a row is a function of
+ * (generator, key, stream, node, round, distribution, c) alone: the same bits on every tier, at any number of threads,
+ * however work is cut, and on every device.
+ */
+typedef enum kith_generator {
+  KITH_PHILOX = 0, /* Philox4x32-10 of a public seed; protects nothing */
+  KITH_CHACHA = 1  /* ChaCha20 (RFC 8439) of a secret of 32 bytes */
+} kith_generator;
+
+typedef enum kith_distribution {
+  KITH_WORDS = 0,      /* 32 uniform bits */
+  KITH_UNIFORM = 1,    /* in (0, 1), f32 */
+  KITH_RADEMACHER = 2, /* 1 or -1 */
+  KITH_NORMAL = 3,     /* mean 0, variance 1, f32, |z| < 6.34 */
+  KITH_LAPLACE = 4     /* scale 1, so variance 2, f32, |z| < 22.2 */
+} kith_distribution;
+
+/* One random row. */
+typedef struct kith_source {
+  int64_t seed;       /* of PHILOX; any: its 64 bits */
+  const void* secret; /* of CHACHA: 32 bytes, read before the call returns; NULL for PHILOX */
+  int64_t round;      /* 0 to 2^40 - 1 */
+  int64_t node;       /* 0 to 2^31 - 1; the number of a node, an edge or a group */
+} kith_source;
+
+typedef struct kith_field {
+  int32_t generator;    /* kith_generator */
+  int32_t distribution; /* kith_distribution */
+  int32_t stream;       /* tag, 1 to 255 */
+  int32_t reserved;
+  int64_t count; /* rows z_0 to z_(count - 1) */
+  const kith_source* sources;
+} kith_field;
+
+/*
+ * y is f32 or f64, other dtypes are KITH_UNSUPPORTED; z is f32 and widened. scale is finite.
+ * weights NULL: count is the number of rows of y, and with s = scale rounded to the compute type
+ *   y(r) = s * z_r (add = 0) or fma(s, z_r, y(r)) (add = 1).
+ * Else W has `count` columns, sparse or dense, and with c_ik = scale * w_ik in f64, rounded to the compute type once,
+ *   a = y(i) (add = 1) or +0 (add = 0), then a = fma(c_ik, z_k, a) over the entries of row i of W in stored order; y(i) = a.
+ * So an edge whose column holds w and -w gives two rows that differ in the sign bit alone. Every row z_k is generated once
+ * in a call, however many rows of y it enters. y has at most 2^42 columns.
+ * KITH_WORDS: y is I32, weights NULL, scale 1 and add 0: y(r, c) = word c of row r.
+ * A library keeps no copy of a secret beyond the call, on CUDA beyond its work on the queue. A graph repeats public
+ * numbers; KITH_CHACHA cannot be recorded (KITH_INVALID), since a repetition would give the same noise again.
+ */
+KITH_API kith_status kith_noise(kith_queue* queue, const kith_weights* weights, const kith_field* field, double scale,
+                                int32_t add, const kith_matrix* y, kith_call* call);
+
 /* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
 
 /*

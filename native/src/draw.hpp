@@ -17,6 +17,14 @@ struct Draw {
   int32_t stream;
 };
 
+/* The first output of SplitMix64: the two words of Philox's key, the first in the lower half. */
+inline uint64_t key_of(int64_t seed) {
+  uint64_t z = static_cast<uint64_t>(seed) + 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
 /* What the generator is to draw for this many rows. */
 inline bool check_generator(Arguments& entry, const kith_draw* draw, int64_t rows, Draw* out) {
   if (draw->round < 0 || draw->round >= int64_t{1} << 40) {
@@ -33,11 +41,7 @@ inline bool check_generator(Arguments& entry, const kith_draw* draw, int64_t row
     entry.fail(KITH_INVALID, "the stream is %d; tags are 1 to 255", draw->stream);
     return false;
   }
-  // The first output of SplitMix64.
-  uint64_t z = static_cast<uint64_t>(draw->seed) + 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  z = z ^ (z >> 31);
+  const uint64_t z = key_of(draw->seed);
   *out = {static_cast<uint32_t>(z), static_cast<uint32_t>(z >> 32), draw->round, draw->first_node, draw->stream};
   return true;
 }

@@ -29,11 +29,14 @@ struct Philox {
   Bits<double> second0; /* c0 after round 1 is this ^ hi(p1) */
   Bits<double> second2; /* c2 after round 1 is this ^ lo(p0 of round 0) */
 
-  KITH_INLINE Philox(uint32_t key0, uint32_t key1, uint32_t node, int64_t round, int32_t stream) {
+  KITH_INLINE Philox(uint32_t key0, uint32_t key1, uint32_t node, int64_t round, int32_t stream)
+      : Philox(key0, key1, node, static_cast<uint32_t>(round),
+               static_cast<uint32_t>(stream) << 24 | static_cast<uint32_t>(round >> 32) << 8) {}
+  /* The lower half of the round, and the last counter word but for the block index. */
+  KITH_INLINE Philox(uint32_t key0, uint32_t key1, uint32_t node, uint32_t round, uint32_t high) {
     const auto k0 = [&](uint32_t r) { return key0 + r * 0x9E3779B9u; };
     const auto k1 = [&](uint32_t r) { return key1 + r * 0xBB67AE85u; };
-    const uint32_t high = static_cast<uint32_t>(stream) << 24 | static_cast<uint32_t>(round >> 32) << 8;
-    const uint64_t p1 = static_cast<uint64_t>(static_cast<uint32_t>(round)) * kMultiplier1;
+    const uint64_t p1 = static_cast<uint64_t>(round) * kMultiplier1;
     const uint32_t c0 = static_cast<uint32_t>(p1 >> 32) ^ node ^ k0(0);
     const uint64_t p0 = static_cast<uint64_t>(c0) * kMultiplier0;
     first2 = Bits<double>{} + (high ^ k1(0));

@@ -102,6 +102,10 @@ public final class Abi {
   public static final int NORM_TWO = 0;
   public static final int NORM_MAX = 1;
 
+  // kith_generator
+  public static final int PHILOX = 0;
+  public static final int CHACHA = 1;
+
   private static final ValueLayout.OfInt I32 = ValueLayout.JAVA_INT;
   private static final ValueLayout.OfLong I64 = ValueLayout.JAVA_LONG;
   private static final ValueLayout.OfDouble F64 = ValueLayout.JAVA_DOUBLE;
@@ -206,6 +210,24 @@ public final class Abi {
       structLayout(
           I64.withName("offset"), I64.withName("rows"), I64.withName("cols"), I64.withName("rank"));
 
+  /** kith_source. */
+  public static final StructLayout SOURCE =
+      structLayout(
+          I64.withName("seed"),
+          PTR.withName("secret"),
+          I64.withName("round"),
+          I64.withName("node"));
+
+  /** kith_field. */
+  public static final StructLayout FIELD =
+      structLayout(
+          I32.withName("generator"),
+          I32.withName("distribution"),
+          I32.withName("stream"),
+          I32.withName("reserved"),
+          I64.withName("count"),
+          PTR.withName("sources"));
+
   private final SymbolLookup library;
   private final String path;
 
@@ -276,6 +298,7 @@ public final class Abi {
   private final MethodHandle lowrankOrthonormalise;
   private final MethodHandle lowrankResidual;
   private final MethodHandle lowrankAccumulate;
+  private final MethodHandle noise;
   private final MethodHandle twin;
 
   /**
@@ -382,6 +405,9 @@ public final class Abi {
         bind("kith_lowrank_residual", I32, PTR, PTR, I64, PTR, PTR, PTR, PTR, PTR, PTR, PTR);
     lowrankAccumulate =
         bind("kith_lowrank_accumulate", I32, PTR, PTR, PTR, I64, PTR, PTR, PTR, PTR, I32, PTR, PTR);
+
+    // family noise
+    noise = bind("kith_noise", I32, PTR, PTR, PTR, F64, I32, PTR, PTR);
 
     // what the benchmarks compare with
     twin = bind("kith_twin", I32, PTR, PTR, I32, PTR, I32, I32, PTR, PTR);
@@ -1301,6 +1327,23 @@ public final class Abi {
               queue, weights, shapes, count, p, q, haloP, haloQ, add, y, call);
     } catch (Throwable t) {
       throw broken("kith_lowrank_accumulate", t);
+    }
+  }
+
+  // ---- family noise
+
+  public int noise(
+      MemorySegment queue,
+      MemorySegment weights,
+      MemorySegment field,
+      double scale,
+      int add,
+      MemorySegment y,
+      MemorySegment call) {
+    try {
+      return (int) noise.invokeExact(queue, weights, field, scale, add, y, call);
+    } catch (Throwable t) {
+      throw broken("kith_noise", t);
     }
   }
 

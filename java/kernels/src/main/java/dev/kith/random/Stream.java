@@ -33,7 +33,15 @@ public enum Stream {
   /** Which elements of a row a random-k message has. */
   SUBSET(11),
   /** Which elements of a row a threshold is estimated from. */
-  SAMPLE(12);
+  SAMPLE(12),
+  /** Directions in which parameters are perturbed (SPSA); never secret. */
+  PERTURBATION(13),
+  /** Noise of one node. From a secret it protects the node's data, from a seed it is simulated. */
+  NODE_NOISE(14),
+  /** Noise of an edge, added at one end and subtracted at the other; likewise. */
+  EDGE_NOISE(15),
+  /** Noise that a group draws together; likewise. */
+  GROUP_NOISE(16);
 
   private final int tag;
 

@@ -11,6 +11,8 @@ import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Graph;
 import dev.kith.device.Queue;
+import dev.kith.random.Stream;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -159,5 +161,35 @@ class GraphTest {
     // Its owner still has the stream.
     step();
     assertArrayEquals(new float[] {2, 2, 2, 1, 1, 1}, x.toFloats());
+  }
+
+  /** Public numbers are the same at each launch; noise of secrets would be given twice. */
+  @Test
+  void publicNumbersAreRepeatedAndSecretOnesAreNotRecorded() {
+    assumeFalse(Rig.onCpu(), NO_GRAPHS);
+    NoiseField.Distribution d = NoiseField.Distribution.NORMAL;
+    NoiseField field = NoiseField.shared(d, Stream.PERTURBATION, 1, 2, 0, 2);
+    Noise.draw(field, 1, g);
+    float[] drawn = g.toFloats();
+    try (Graph graph = queue.capture(() -> Noise.draw(field, 1, x));
+        Secret secret = Secret.random()) {
+      for (int launch = 0; launch < 2; launch++) {
+        x.fill(0);
+        graph.launch();
+        assertArrayEquals(drawn, x.toFloats());
+      }
+      NoiseField hidden =
+          NoiseField.secret(
+              d,
+              Stream.NODE_NOISE,
+              List.of(
+                  new NoiseField.SecretRow(secret, 0, 0), new NoiseField.SecretRow(secret, 0, 1)));
+      String text =
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () -> queue.capture(() -> Noise.draw(hidden, 1, x)))
+              .getMessage();
+      assertTrue(text.contains("noise of secrets"), text);
+    }
   }
 }

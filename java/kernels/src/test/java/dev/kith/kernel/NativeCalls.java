@@ -87,6 +87,20 @@ final class NativeCalls {
     return segment;
   }
 
+  /** A kith_field of Philox rows of seed 0, round 0 and node 0. */
+  MemorySegment field(NoiseField.Distribution distribution, int count) {
+    MemorySegment segment = arena.allocate(Abi.FIELD);
+    segment.set(
+        ValueLayout.JAVA_INT, Abi.offset(Abi.FIELD, "distribution"), Abi.number(distribution));
+    segment.set(ValueLayout.JAVA_INT, Abi.offset(Abi.FIELD, "stream"), Stream.PERTURBATION.tag());
+    segment.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.FIELD, "count"), count);
+    segment.set(
+        ValueLayout.ADDRESS,
+        Abi.offset(Abi.FIELD, "sources"),
+        arena.allocate(Abi.SOURCE, Math.max(count, 1)));
+    return segment;
+  }
+
   /** What the last operation of the session said. */
   static String error(Rig.Session session) {
     return Access.queue(session.queue())

@@ -312,6 +312,11 @@ class NativeChecksTest {
                 m.get(2),
                 call));
     refusesLies(
+        "noise",
+        List.of(a),
+        (n, abi, q, m, call) ->
+            abi.noise(q, NULL, n.field(NoiseField.Distribution.NORMAL, 3), 1, 1, m.get(0), call));
+    refusesLies(
         "twin",
         List.of(a, b),
         (n, abi, q, m, call) -> {
@@ -941,5 +946,103 @@ class NativeChecksTest {
     assertEquals(
         Abi.INVALID,
         NativeCalls.status(session, (n, abi, q, call) -> abi.fill(NULL, n.matrix(a), 9, call)));
+  }
+
+  // ---- noise
+
+  private void invalidField(String offending, String member, long value) {
+    DeviceMatrix y = m(DType.F32, 2, 5);
+    invalid(
+        offending,
+        (n, abi, q, call) -> {
+          MemorySegment field = n.field(NoiseField.Distribution.NORMAL, 2);
+          MemorySegment second =
+              field
+                  .get(ValueLayout.ADDRESS, Abi.offset(Abi.FIELD, "sources"))
+                  .reinterpret(2 * Abi.SOURCE.byteSize())
+                  .asSlice(Abi.SOURCE.byteSize());
+          switch (member) {
+            case "round", "node" ->
+                second.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.SOURCE, member), value);
+            case "secret" ->
+                second.set(
+                    ValueLayout.ADDRESS, Abi.offset(Abi.SOURCE, member), n.host(Secret.BYTES));
+            case "sources" -> field.set(ValueLayout.ADDRESS, Abi.offset(Abi.FIELD, member), NULL);
+            case "count" -> field.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.FIELD, member), value);
+            default -> field.set(ValueLayout.JAVA_INT, Abi.offset(Abi.FIELD, member), (int) value);
+          }
+          return abi.noise(q, NULL, field, 1, 0, n.matrix(y), call);
+        });
+  }
+
+  @Test
+  void fieldsThatLie() {
+    invalidField("2", "generator", 2);
+    invalidField("-1", "generator", -1);
+    invalidField("no secret", "generator", 1);
+    invalidField("a secret", "secret", 0);
+    invalidField("5", "distribution", 5);
+    invalidField("-1", "distribution", -1);
+    invalidField("i32", "distribution", 0);
+    invalidField("0", "stream", 0);
+    invalidField("256", "stream", 256);
+    invalidField("-1", "count", -1);
+    invalidField("1 sources for 2", "count", 1);
+    invalidField("NULL", "sources", 0);
+    for (long round : new long[] {-1, 1L << 40, Long.MAX_VALUE, Long.MIN_VALUE}) {
+      invalidField(Long.toString(round), "round", round);
+    }
+    for (long node : new long[] {-1, 1L << 31, Long.MAX_VALUE, Long.MIN_VALUE}) {
+      invalidField(Long.toString(node), "node", node);
+    }
+    DeviceMatrix y = m(DType.F32, 2, 5);
+    invalid(
+        "field is NULL", (n, abi, q, call) -> abi.noise(q, NULL, NULL, 1, 0, n.matrix(y), call));
+    for (int add : new int[] {-1, 2}) {
+      invalid(
+          Integer.toString(add),
+          (n, abi, q, call) ->
+              abi.noise(
+                  q, NULL, n.field(NoiseField.Distribution.NORMAL, 2), 1, add, n.matrix(y), call));
+    }
+    for (double scale : new double[] {Double.NaN, Double.NEGATIVE_INFINITY}) {
+      invalid(
+          scale < 0 ? "-inf" : "nan",
+          (n, abi, q, call) ->
+              abi.noise(
+                  q,
+                  NULL,
+                  n.field(NoiseField.Distribution.NORMAL, 2),
+                  scale,
+                  0,
+                  n.matrix(y),
+                  call));
+    }
+    try (MixingWeights w =
+        MixingWeights.dense(session.queue(), 2, 3, new double[] {1, 2, 3, 4, 5, 6})) {
+      invalid(
+          "3 columns for 2",
+          (n, abi, q, call) ->
+              abi.noise(
+                  q,
+                  w.behind().handle(),
+                  n.field(NoiseField.Distribution.NORMAL, 2),
+                  1,
+                  0,
+                  n.matrix(y),
+                  call));
+      DeviceMatrix three = m(DType.F32, 3, 5);
+      invalid(
+          "2 rows and y has 3",
+          (n, abi, q, call) ->
+              abi.noise(
+                  q,
+                  w.behind().handle(),
+                  n.field(NoiseField.Distribution.NORMAL, 3),
+                  1,
+                  0,
+                  n.matrix(three),
+                  call));
+    }
   }
 }

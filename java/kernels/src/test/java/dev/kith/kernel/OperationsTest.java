@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.internal.Abi;
+import dev.kith.random.Stream;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
@@ -110,6 +111,8 @@ class OperationsTest {
       lowrank residual F32 x, out     w----
       lowrank accumulate y            wuuuu
       lowrank accumulate F32 y, q     w----
+      noise y                         wwuuu
+      noise words, y                  ----w
       twin source and target          wwwwu
       """;
 
@@ -126,6 +129,7 @@ class OperationsTest {
       sparse(session);
       codes(session);
       lowRank(session);
+      noise(session);
     }
     assertEquals(TABLE.lines().sorted().toList(), measured.stream().sorted().toList());
   }
@@ -847,5 +851,45 @@ class OperationsTest {
                 1,
                 n.matrix(out.matrix()),
                 c));
+  }
+
+  private void noise(Rig.Session session) {
+    // Noise of scale 0 is added, and leaves what stands there.
+    line(
+        "noise y",
+        t -> {
+          Operand y = operand(session, t, 3, 2, 5);
+          return letter(
+              session,
+              3,
+              y,
+              (n, abi, q, c) ->
+                  abi.noise(
+                      q,
+                      MemorySegment.NULL,
+                      n.field(NoiseField.Distribution.NORMAL, 2),
+                      0,
+                      1,
+                      n.matrix(y.matrix()),
+                      c));
+        });
+    line(
+        "noise words, y",
+        t -> {
+          Operand y = operand(session, t, 3, 1, 1);
+          return letter(
+              session,
+              OracleNoise.publicWord(0, Stream.PERTURBATION, 0, 0, 0, 0),
+              y,
+              (n, abi, q, c) ->
+                  abi.noise(
+                      q,
+                      MemorySegment.NULL,
+                      n.field(NoiseField.Distribution.WORDS, 1),
+                      1,
+                      0,
+                      n.matrix(y.matrix()),
+                      c));
+        });
   }
 }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
+import dev.kith.random.Stream;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
@@ -409,6 +410,25 @@ class RefusalTest {
     assertThrows(
         UnsupportedOperationException.class,
         () -> lowRank.accumulate(half, p, q, none, none, true, y));
+  }
+
+  @Test
+  void noiseThatDoesNotFit() {
+    NoiseField two =
+        NoiseField.shared(NoiseField.Distribution.NORMAL, Stream.PERTURBATION, 1, 2, 0, 2);
+    NoiseField three =
+        NoiseField.shared(NoiseField.Distribution.NORMAL, Stream.PERTURBATION, 1, 2, 0, 3);
+    refused(() -> Noise.draw(three, 1, y), "draw: the field has 3 rows and y is 2 x 3 F32");
+    refused(() -> Noise.add(two, Double.NaN, y), "add: scale is NaN");
+    refused(
+        () -> Noise.sum(half, three, 1, true, y),
+        "sum: the matrix has 2 columns and the field 3 rows");
+    refused(
+        () -> Noise.sum(half, two, 1, true, matrix(3, 3, DType.F32)),
+        "the mixing matrix writes 2 rows and y has 3");
+    refused(
+        () -> Noise.draw(two, 1, matrix(2, 3, DType.BF16)),
+        "draw: y is 2 x 3 BF16 and must be F32 or F64");
   }
 
   @Test

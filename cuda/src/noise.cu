@@ -1,0 +1,436 @@
+/*
+ * noise: y(i) = [y(i) +] sum_k c_ik z_k, rows z_k of random numbers that are made where they are summed; formulas in
+ * kith.h, words and conversions in docs/randomness.md.
+ *
+ * Bytes per element: one write of y, and a read with add. W beside that from caches.
+ * Launch: 256 threads, 64-bit indices, grid-stride.
+ *   draw_rows  without W: a thread for a block of the generator, 4 columns of Philox, 16 of ChaCha20; 32 columns of signs
+ *   factors    c_ik of all entries of W
+ *   sum_tiles  a block of threads for a tile of columns: z of all sources that W uses once into the tile, then all rows
+ *              from there, a thread an element. The tile lies in shared memory up to 384 sources, else in scratch.
+ *   keep       keys out of pinned memory, where secret ones are overwritten
+ *   wipe       secret keys, when the work is done
+ * Registers (sm_90): see the table in cuda/README.md.
+ * Determinism: an element depends on its address alone, a sum on the order of W; the bits are the CPU's. Arithmetic of
+ * normals is f64 with fma where it is written.
+ * Emulated: all.
+ */
+#include "convert.hpp"
+#include "cuda_weights.hpp"
+#include "host.hpp"
+#include "launch.hpp"
+#include "noise_checks.hpp"
+
+namespace kith {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kPerMultiprocessor = 8;
+constexpr int64_t kSharedBytes = 48 << 10;
+constexpr int64_t kWideTile = 128;
+// Scratch that tiles outside of shared memory take together, where one of them is no larger.
+constexpr int64_t kTileScratch = int64_t{256} << 20;
+constexpr int kKeyWords = static_cast<int>(sizeof(NoiseKey) / 4);
+static_assert(sizeof(NoiseKey) % 4 == 0);
+
+/* ---- words --------------------------------------------------------------------------------------------------------- */
+
+/* Block b of a row; kWords of it. */
+struct Philox {
+  static constexpr int kWords = 4;
+  static KITH_DEVICE void block(const NoiseKey& key, int64_t b, uint32_t (&out)[kWords]) {
+    uint32_t k0 = key.words[0], k1 = key.words[1];
+    uint32_t c0 = static_cast<uint32_t>(b);
+    uint32_t c1 = key.node;
+    uint32_t c2 = key.round;
+    uint32_t c3 = key.high | static_cast<uint32_t>(b >> 32);
+    KITH_UNROLL
+    for (int r = 0; r < 10; r++) {
+      const uint64_t p0 = static_cast<uint64_t>(c0) * 0xD2511F53u;
+      const uint64_t p1 = static_cast<uint64_t>(c2) * 0xCD9E8D57u;
+      c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
+      c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
+      c1 = static_cast<uint32_t>(p1);
+      c3 = static_cast<uint32_t>(p0);
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+  }
+};
+
+struct ChaCha {
+  static constexpr int kWords = 16;
+  static KITH_DEVICE uint32_t rotated(uint32_t x, int n) { return x << n | x >> (32 - n); }
+  static KITH_DEVICE void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
+    a += b, d = rotated(d ^ a, 16);
+    c += d, b = rotated(b ^ c, 12);
+    a += b, d = rotated(d ^ a, 8);
+    c += d, b = rotated(b ^ c, 7);
+  }
+  static KITH_DEVICE void block(const NoiseKey& key, int64_t b, uint32_t (&x)[kWords]) {
+    const uint32_t start[kWords] = {0x61707865u,
+                                    0x3320646eu,
+                                    0x79622d32u,
+                                    0x6b206574u,
+                                    key.words[0],
+                                    key.words[1],
+                                    key.words[2],
+                                    key.words[3],
+                                    key.words[4],
+                                    key.words[5],
+                                    key.words[6],
+                                    key.words[7],
+                                    static_cast<uint32_t>(b),
+                                    key.node,
+                                    key.round,
+                                    key.high | static_cast<uint32_t>(b >> 32)};
+    KITH_UNROLL
+    for (int w = 0; w < kWords; w++) x[w] = start[w];
+    for (int r = 0; r < 10; r++) {
+      quarter_round(x[0], x[4], x[8], x[12]);
+      quarter_round(x[1], x[5], x[9], x[13]);
+      quarter_round(x[2], x[6], x[10], x[14]);
+      quarter_round(x[3], x[7], x[11], x[15]);
+      quarter_round(x[0], x[5], x[10], x[15]);
+      quarter_round(x[1], x[6], x[11], x[12]);
+      quarter_round(x[2], x[7], x[8], x[13]);
+      quarter_round(x[3], x[4], x[9], x[14]);
+    }
+    KITH_UNROLL
+    for (int w = 0; w < kWords; w++) x[w] += start[w];
+  }
+};
+
+/* ---- distributions ------------------------------------------------------------------------------------------------- */
+
+template <int N>
+KITH_DEVICE double horner(const double (&c)[N], double x) {
+  double a = c[N - 1];
+  KITH_UNROLL
+  for (int i = N - 2; i >= 0; i--) a = fused(a, x, c[i]);
+  return a;
+}
+
+// ln of the mass p beyond the quantile of s, times 2^shift.
+KITH_DEVICE double log_beyond(int32_t s, double shift) {
+  constexpr double kLog[] = KITH_NORMAL_LOG;
+  const double p = (static_cast<double>((s ^ (s >> 31)) ^ 0x7fffffff) + 0.5) * 0x1p-32;
+  // p = 2^e (1 + m) with 1/sqrt(2) <= 1 + m < sqrt(2)
+  const int64_t bits = __double_as_longlong(p);
+  const int64_t above = (bits - 0x3fe6a09e667f3bcd) >> 52;
+  const double m = __longlong_as_double(bits - above * (int64_t{1} << 52)) - 1.0;
+  return fused(static_cast<double>(above) + shift, kLn2, m * horner(kLog, m));
+}
+
+KITH_DEVICE float with_sign(float size, int32_t s) {
+  return __uint_as_float(__float_as_uint(size) | (static_cast<uint32_t>(s) & 0x80000000u));
+}
+
+KITH_DEVICE float normal(uint32_t word) {
+  const int32_t s = static_cast<int32_t>(word ^ 0x80000000u);
+  if ((s ^ (s >> 31)) < kNormalTail) {
+    constexpr double kCentral[] = KITH_NORMAL_CENTRAL;
+    const double q = (static_cast<double>(s) + 0.5) * 0x1p-32;
+    return static_cast<float>(q * horner(kCentral, q * q));
+  }
+  constexpr double kTail[] = KITH_NORMAL_TAIL;
+  return with_sign(static_cast<float>(horner(kTail, root(log_beyond(s, 0.0) * -2.0) - 4.5)), s);
+}
+
+KITH_DEVICE float number(int32_t distribution, uint32_t word) {
+  if (distribution == KITH_NORMAL) return normal(word);
+  if (distribution == KITH_UNIFORM) {
+    const float u = (static_cast<float>(word >> 8) + 0.5f) * 0x1p-24f;
+    return u < 0x1.fffffep-1f ? u : 0x1.fffffep-1f;
+  }
+  const int32_t s = static_cast<int32_t>(word ^ 0x80000000u);
+  return with_sign(static_cast<float>(-log_beyond(s, 1.0)), s);
+}
+
+KITH_DEVICE float sign(uint32_t word, int64_t c) {
+  return __uint_as_float((word >> (c % 32) & 1u) << 31 | 0x3f800000u);
+}
+
+// Columns that a thread draws at a time.
+template <class Generator>
+KITH_DEVICE int64_t group_of(int32_t distribution) {
+  return distribution == KITH_RADEMACHER ? 32 : Generator::kWords;
+}
+
+// put(i, z) for the columns c + i of a group from c on, as far as n.
+template <class Generator, class Put>
+KITH_DEVICE void draw(const NoiseKey& key, int32_t distribution, int64_t c, int64_t n, Put put) {
+  uint32_t words[Generator::kWords];
+  if (distribution == KITH_RADEMACHER) {
+    const int64_t w = c / 32;
+    Generator::block(key, w / Generator::kWords, words);
+    uint32_t word = 0;
+    KITH_UNROLL
+    for (int i = 0; i < Generator::kWords; i++) word = i == w % Generator::kWords ? words[i] : word;
+    for (int64_t i = 0; i < n; i++) put(i, sign(word, i));
+    return;
+  }
+  Generator::block(key, c / Generator::kWords, words);
+  KITH_UNROLL
+  for (int i = 0; i < Generator::kWords; i++) {
+    if (i < n) put(i, number(distribution, words[i]));
+  }
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------------------------- */
+
+struct Drawing {
+  const NoiseKey* keys;
+  unsigned char* y;
+  int64_t pitch; /* bytes */
+  int64_t rows;  /* of y, or of W */
+  int64_t cols;
+  double scale;
+  int32_t distribution;
+  int32_t add;
+  /* W */
+  int64_t sources; /* that it uses */
+  int64_t entries;
+  const int64_t* offsets;     /* NULL: dense */
+  const int32_t* used;        /* NULL: all */
+  const int32_t* output_rows; /* NULL: row r */
+  const void* factors;
+  float* tiles; /* NULL: in shared memory */
+  int64_t tile; /* columns, a multiple of kNoiseGrain */
+};
+
+KITH_DEVICE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+template <class Generator, class T>
+KITH_KERNEL(kThreads)
+void draw_rows(Drawing d) {
+  const int64_t group = group_of<Generator>(d.distribution);
+  const int64_t across = (d.cols + group - 1) / group;
+  const T s = static_cast<T>(d.scale);
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < across * d.rows;
+       i += static_cast<int64_t>(gridDim.x) * kThreads) {
+    const int64_t row = i / across, c = i % across * group;
+    T* const y = reinterpret_cast<T*>(d.y + row * d.pitch) + c;
+    draw<Generator>(d.keys[row], d.distribution, c, smaller(group, d.cols - c), [&](int64_t k, float z) {
+      y[k] = d.add != 0 ? fused(s, static_cast<T>(z), y[k]) : s * static_cast<T>(z);
+    });
+  }
+}
+
+template <class Generator>
+KITH_KERNEL(kThreads)
+void draw_words(Drawing d) {
+  const int64_t across = (d.cols + Generator::kWords - 1) / Generator::kWords;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < across * d.rows;
+       i += static_cast<int64_t>(gridDim.x) * kThreads) {
+    const int64_t row = i / across, c = i % across * Generator::kWords;
+    uint32_t* const y = reinterpret_cast<uint32_t*>(d.y + row * d.pitch) + c;
+    uint32_t words[Generator::kWords];
+    Generator::block(d.keys[row], c / Generator::kWords, words);
+    KITH_UNROLL
+    for (int k = 0; k < Generator::kWords; k++) {
+      if (c + k < d.cols) y[k] = words[k];
+    }
+  }
+}
+
+template <class T>
+KITH_KERNEL(kThreads)
+void sparse_factors(const Weight<double>* entries, int64_t count, double scale, Weight<T>* out) {
+  for (int64_t e = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; e < count;
+       e += static_cast<int64_t>(gridDim.x) * kThreads) {
+    out[e].value = static_cast<T>(scale * entries[e].value);
+    out[e].slot = entries[e].slot;
+  }
+}
+
+template <class T>
+KITH_KERNEL(kThreads)
+void dense_factors(const double* entries, int64_t count, double scale, T* out) {
+  for (int64_t e = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; e < count;
+       e += static_cast<int64_t>(gridDim.x) * kThreads) {
+    out[e] = static_cast<T>(scale * entries[e]);
+  }
+}
+
+// z is where the tile lies: sources x tile columns.
+template <class Generator, class T, class Tile>
+KITH_DEVICE void sum_tile(const Drawing& d, int64_t begin, Tile z) {
+  const int64_t n = smaller(d.tile, d.cols - begin);
+  const int64_t group = group_of<Generator>(d.distribution);
+  const int64_t groups = d.tile / group;
+  for (int64_t i = threadIdx.x; i < groups * d.sources; i += kThreads) {
+    const int64_t slot = i / groups, c = i % groups * group;
+    if (c >= n) continue;
+    const int64_t source = d.used == nullptr ? slot : d.used[slot];
+    draw<Generator>(d.keys[source], d.distribution, begin + c, smaller(group, n - c),
+                    [&](int64_t k, float value) { z[slot * d.tile + c + k] = value; });
+  }
+  __syncthreads();
+  for (int64_t i = threadIdx.x; i < d.rows * d.tile; i += kThreads) {
+    const int64_t r = i / d.tile, c = i % d.tile;
+    if (c >= n) continue;
+    const int64_t out = d.output_rows == nullptr ? r : d.output_rows[r];
+    T* const y = reinterpret_cast<T*>(d.y + out * d.pitch) + begin + c;
+    T a = d.add != 0 ? *y : T{};
+    if (d.offsets == nullptr) {
+      const T* const factors = static_cast<const T*>(d.factors) + r * d.sources;
+      for (int64_t k = 0; k < d.sources; k++) {
+        const float value = z[k * d.tile + c];
+        a = fused(factors[k], static_cast<T>(value), a);
+      }
+    } else {
+      const Weight<T>* const factors = static_cast<const Weight<T>*>(d.factors);
+      for (int64_t e = d.offsets[r]; e < d.offsets[r + 1]; e++) {
+        const Weight<T> entry = factors[e];
+        const float value = z[entry.slot * d.tile + c];
+        a = fused(entry.value, static_cast<T>(value), a);
+      }
+    }
+    *y = a;
+  }
+  __syncthreads();
+}
+
+template <class Generator, class T>
+KITH_KERNEL(kThreads)
+void sum_tiles(Drawing d) {
+  KITH_DYNAMIC_SHARED(float, shared);
+  for (int64_t begin = blockIdx.x * d.tile; begin < d.cols; begin += gridDim.x * d.tile) {
+    if (d.tiles == nullptr) {
+      sum_tile<Generator, T>(d, begin, shared);
+    } else {
+      sum_tile<Generator, T>(d, begin, d.tiles + blockIdx.x * d.sources * d.tile);
+    }
+  }
+}
+
+// Takes keys out of pinned memory, and overwrites secret ones there.
+KITH_KERNEL(kThreads) void keep(uint32_t* pinned, int64_t count, int32_t secret, uint32_t* keys) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+       i += static_cast<int64_t>(gridDim.x) * kThreads) {
+    keys[i] = pinned[i];
+    if (secret != 0) pinned[i] = 0;
+  }
+}
+
+KITH_KERNEL(kThreads) void wipe(uint32_t* keys, int64_t count) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+       i += static_cast<int64_t>(gridDim.x) * kThreads) {
+    keys[i] = 0;
+  }
+}
+
+int64_t cut_into(int64_t n, int64_t size) { return (n + size - 1) / size; }
+int64_t lines(int64_t bytes) { return cut_into(bytes, 256) * 256; }
+
+template <class Generator, class T>
+void launch_sum(Entry& entry, const CudaWeights& w, Drawing d, unsigned blocks) {
+  const unsigned all = entry.grid(cut_into(d.entries, kThreads), kPerMultiprocessor);
+  void* const factors = const_cast<void*>(d.factors);
+  if (d.entries > 0 && d.offsets == nullptr) {
+    entry.launched(KITH_LAUNCH((dense_factors<T>), all, kThreads, 0, entry.stream(),
+                               static_cast<const double*>(w.links[1]), d.entries, d.scale, static_cast<T*>(factors)));
+  } else if (d.entries > 0) {
+    entry.launched(KITH_LAUNCH((sparse_factors<T>), all, kThreads, 0, entry.stream(),
+                               static_cast<const Weight<double>*>(w.links[1]), d.entries, d.scale,
+                               static_cast<Weight<T>*>(factors)));
+  }
+  const int64_t shared = d.tiles != nullptr ? 0 : d.sources * d.tile * 4;
+  entry.launched(
+      KITH_LAUNCH((sum_tiles<Generator, T>), blocks, kThreads, static_cast<size_t>(shared), entry.stream(), d));
+}
+
+template <class Generator>
+void launch_rows(Entry& entry, const Drawing& d, int32_t dtype) {
+  const int64_t group = d.distribution == KITH_RADEMACHER ? 32 : Generator::kWords;
+  const unsigned blocks = entry.grid(cut_into(cut_into(d.cols, group) * d.rows, kThreads), kPerMultiprocessor);
+  const auto launch = [&](void (*kernel)(Drawing)) {
+    entry.launched(KITH_LAUNCH(kernel, blocks, kThreads, 0, entry.stream(), d));
+  };
+  if (d.distribution == KITH_WORDS) return launch(draw_words<Generator>);
+  return launch(dtype == KITH_F64 ? draw_rows<Generator, double> : draw_rows<Generator, float>);
+}
+
+}  // namespace
+
+}  // namespace kith
+
+extern "C" {
+
+kith_status kith_noise(kith_queue* queue, const kith_weights* weights, const kith_field* field, double scale,
+                       int32_t add, const kith_matrix* y, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_noise");
+  Matrix to;
+  if (!check_noise(entry, weights, field, scale, add, y, &to)) return entry.status();
+  const bool secret = field->generator == KITH_CHACHA;
+  if (secret && !entry.not_capturing("noise of secrets")) return entry.status();
+  const CudaWeights* const w = static_cast<const CudaWeights*>(weights);
+  Drawing d = {};
+  d.y = to.data;
+  d.pitch = to.stride * to.element_bytes();
+  d.rows = w != nullptr ? w->rows : to.rows;
+  d.cols = to.cols;
+  d.scale = scale;
+  d.distribution = field->distribution;
+  d.add = add;
+  if (d.rows == 0 || d.cols == 0) return entry.finish();
+  const int64_t key_words = field->count * kKeyWords;
+  const int64_t key_bytes = lines(key_words * 4);
+  int64_t factor_bytes = 0, tile_bytes = 0;
+  unsigned blocks = 0;
+  if (w != nullptr) {
+    entry.use(w->memory);
+    d.sources = w->dense ? w->cols : w->used_count;
+    d.entries = w->entries;
+    d.offsets = w->dense ? nullptr : w->offsets;
+    d.used = w->dense ? nullptr : w->used;
+    d.output_rows = w->output_rows;
+    const int64_t factor = w->dense ? to.element_bytes() : 2 * to.element_bytes();
+    factor_bytes = lines(d.entries * factor);
+    const int64_t fits = kSharedBytes / 4 / (d.sources > 0 ? d.sources : 1) / kNoiseGrain * kNoiseGrain;
+    d.tile = fits < kNoiseGrain || fits > kWideTile ? kWideTile : fits;
+    blocks = entry.grid(cut_into(d.cols, d.tile), kPerMultiprocessor);
+    if (fits < kNoiseGrain) {
+      const int64_t most = kTileScratch / (d.sources * d.tile * 4);
+      if (blocks > most) blocks = static_cast<unsigned>(most > 0 ? most : 1);
+      tile_bytes = blocks * d.sources * d.tile * 4;
+    }
+  }
+  unsigned char* scratch = nullptr;
+  if (key_bytes + factor_bytes + tile_bytes > 0) {
+    scratch = static_cast<unsigned char*>(entry.scratch(key_bytes + factor_bytes + tile_bytes));
+    if (scratch == nullptr) return entry.status();
+  }
+  d.factors = scratch + key_bytes;
+  if (tile_bytes > 0) d.tiles = reinterpret_cast<float*>(scratch + key_bytes + factor_bytes);
+  uint32_t* const kept = reinterpret_cast<uint32_t*>(scratch);
+  const unsigned key_blocks = entry.grid(cut_into(key_words, kThreads), kPerMultiprocessor);
+  if (field->count > 0) {
+    NoiseKey* const pinned = static_cast<NoiseKey*>(entry.host_scratch(key_words * 4));
+    if (pinned == nullptr) return entry.status();
+    noise_keys(*field, pinned);
+    entry.launched(KITH_LAUNCH(keep, key_blocks, kThreads, 0, entry.stream(), reinterpret_cast<uint32_t*>(pinned),
+                               key_words, secret ? 1 : 0, kept));
+  }
+  d.keys = reinterpret_cast<const NoiseKey*>(kept);
+  if (w == nullptr) {
+    secret ? launch_rows<ChaCha>(entry, d, to.dtype) : launch_rows<Philox>(entry, d, to.dtype);
+  } else if (to.dtype == KITH_F64) {
+    secret ? launch_sum<ChaCha, double>(entry, *w, d, blocks) : launch_sum<Philox, double>(entry, *w, d, blocks);
+  } else {
+    secret ? launch_sum<ChaCha, float>(entry, *w, d, blocks) : launch_sum<Philox, float>(entry, *w, d, blocks);
+  }
+  if (secret && field->count > 0) {
+    entry.launched(KITH_LAUNCH(wipe, key_blocks, kThreads, 0, entry.stream(), kept, key_words));
+  }
+  return entry.finish();
+}
+
+}  // extern "C"
