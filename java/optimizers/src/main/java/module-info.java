@@ -8,10 +8,13 @@ module dev.kith.optimizers {
   requires transitive jdk.jfr;
   requires transitive dev.kith.kernels;
   requires transitive org.jgrapht.core;
+  requires ejml.core;
+  requires ejml.ddense;
 
   exports dev.kith.compress;
   exports dev.kith.graph;
   exports dev.kith.network;
   exports dev.kith.optimizer;
+  exports dev.kith.privacy;
   exports dev.kith.problem;
 }
