@@ -89,15 +89,25 @@ public final class ToeplitzFactor {
    * square root 1, -1/2, -1/8, -1/16, ...
    */
   public double[] inverse(int length) {
-    double[] inverse = new double[length];
-    for (int t = 0; t < length; t++) {
-      double sum = t == 0 ? 1 : 0;
-      for (int j = 1; j < Math.min(t + 1, coefficients.length); j++) {
-        sum -= coefficients[j] * inverse[t - j];
-      }
-      inverse[t] = sum;
+    double[] impulse = new double[length];
+    if (length > 0) {
+      impulse[0] = 1;
     }
-    return inverse;
+    return correlate(impulse);
+  }
+
+  /**
+   * w = C^-1 z for one parameter over time, by the recursion w_t = z_t - sum_(j = 1)^(min(t, k -
+   * 1)) c_j w_(t-j).
+   */
+  public double[] correlate(double[] z) {
+    double[] w = z.clone();
+    for (int t = 0; t < w.length; t++) {
+      for (int j = 1; j < Math.min(t + 1, coefficients.length); j++) {
+        w[t] -= coefficients[j] * w[t - j];
+      }
+    }
+    return w;
   }
 
   /**
