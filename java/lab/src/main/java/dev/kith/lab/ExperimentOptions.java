@@ -21,7 +21,7 @@ final class ExperimentOptions {
       paramLabel = "NAME",
       defaultValue = "dsgd",
       description =
-          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd, powergossip or sign-sgd. Default: ${DEFAULT-VALUE}.")
+          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd, powergossip, sign-sgd, dgc, masha1 or masha2; extragradient. Default: ${DEFAULT-VALUE}.")
   private String algorithm;
 
   @Option(
@@ -104,7 +104,8 @@ final class ExperimentOptions {
       names = "--batch",
       paramLabel = "N",
       defaultValue = "32",
-      description = "Samples of a mini-batch at each node. Default: ${DEFAULT-VALUE}.")
+      description =
+          "Samples of a mini-batch at each node, or all: those of the node in every round. Default: ${DEFAULT-VALUE}.")
   private String batch;
 
   @Option(
@@ -171,7 +172,7 @@ final class ExperimentOptions {
       paramLabel = "NAME",
       defaultValue = "none",
       description =
-          "What choco, deepsqueeze, c-gt, ef-sgd, ef21 and diana encode messages by: top-k:0.01, random-k:0.01, random-k:0.01:unscaled and more; an unknown name lists all. For power-sgd and powergossip: power-sgd:RANK. Default: ${DEFAULT-VALUE}.")
+          "What choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, dgc, masha1 and masha2 encode messages by: top-k:0.01, random-k:0.01, random-k:0.01:unscaled and more; an unknown name lists all. For power-sgd and powergossip: power-sgd:RANK. Default: ${DEFAULT-VALUE}, for dgc top-k:0.001.")
   private String compressor;
 
   @Option(
@@ -181,6 +182,45 @@ final class ExperimentOptions {
       description =
           "How far choco, deepsqueeze and c-gt go towards the neighbours. Default: that of the theorem for choco, which is small, else 0.1.")
   private String consensusStepSize;
+
+  @Option(
+      names = "--server-compressor",
+      paramLabel = "NAME",
+      defaultValue = "",
+      description =
+          "For masha1 and masha2: a server beside node 0 takes the messages and answers by this. Default: all send to all, and nothing is lost on a way back.")
+  private String serverCompressor;
+
+  @Option(
+      names = "--momentum",
+      paramLabel = "X",
+      defaultValue = "",
+      description = "Of ef-sgd, power-sgd, sign-sgd and dgc. Default: 0.9 for dgc, else 0.")
+  private String momentum;
+
+  @Option(
+      names = "--clip-norm",
+      paramLabel = "X",
+      defaultValue = "",
+      description =
+          "dgc clips the gradient of each of N nodes to X / sqrt(N). Default: no clipping.")
+  private String clipNorm;
+
+  @Option(
+      names = "--warm-up-rounds",
+      paramLabel = "N",
+      defaultValue = "",
+      description =
+          "dgc sends 25 %%, 6.25 %%, 1.56 %% and 0.39 %% for N rounds each before what --compressor says. Default: no warm-up.")
+  private String warmUpRounds;
+
+  @Option(
+      names = "--regularizer",
+      paramLabel = "NAME",
+      defaultValue = "",
+      description =
+          "For diana, extragradient and masha1: l1:X, squared-norm:X or non-negative, by its proximal step. Default: none.")
+  private String regularizer;
 
   @Option(
       names = "--noise",
@@ -278,6 +318,11 @@ final class ExperimentOptions {
     flags.put("--drop-links", dropLinks);
     flags.put("--compressor", compressor);
     flags.put("--consensus-step-size", consensusStepSize);
+    flags.put("--server-compressor", serverCompressor);
+    flags.put("--momentum", momentum);
+    flags.put("--clip-norm", clipNorm);
+    flags.put("--warm-up-rounds", warmUpRounds);
+    flags.put("--regularizer", regularizer);
     flags.put("--noise", noise);
     flags.put("--device", device.name());
     flags.put("--transport", transport);

@@ -81,7 +81,25 @@ class BadInputTest {
           --algorithm powergossip --consensus-step-size 0.5 | belongs to choco
           --algorithm choco --compressor power-sgd:2 | promises no delta
           --algorithm ef-sgd --rule adam      | leave out --rule
-          --algorithm ef-sgd --consensus-step-size 0.1 | belongs to choco, deepsqueeze, c-gt
+          --algorithm ef-sgd --consensus-step-size 0.1 | belongs to --algorithm choco, deepsqueeze, c-gt, not to ef-sgd
+          --algorithm diana --momentum 0.9    | belongs to --algorithm ef-sgd, power-sgd, sign-sgd, dgc, not to diana
+          --algorithm dgc --momentum 1        | a momentum of 1.0 is not in [0, 1)
+          --algorithm dgc --momentum -1       | --momentum -1 is not a number from 0 up
+          --algorithm dgc --compressor int8   | DGC masks the momentum of the largest entries
+          --algorithm dgc --clip-norm 0       | --clip-norm 0 is not a number above 0
+          --algorithm dgc --warm-up-rounds 0  | --warm-up-rounds 0 is not a whole number from 1 to
+          --algorithm ef-sgd --clip-norm 1    | belongs to --algorithm dgc
+          --algorithm ef-sgd --warm-up-rounds 9 | belongs to --algorithm dgc
+          --algorithm masha1 --compressor random-k:0.1 | two mini-batches differ at every point: take --batch all
+          --algorithm masha1 --batch all --compressor top-k:0.1 | MASHA1 needs an unbiased compressor
+          --algorithm masha1 --batch all --server-compressor top-k:0.1 | MASHA1's server needs an unbiased compressor
+          --algorithm masha2 --batch all --compressor random-k:0.1 | MASHA2 needs a compressor that loses less than the row
+          --algorithm masha2 --batch all --regularizer l1:0.1 | belongs to --algorithm diana, extragradient, masha1
+          --algorithm diana --regularizer l1:-1 | a lambda of -1.0
+          --algorithm diana --regularizer l3:1 | there is no regularizer 'l3:1'
+          --algorithm diana --server-compressor natural | belongs to --algorithm masha1, masha2
+          --algorithm extragradient --compressor natural | --algorithm extragradient takes no --compressor
+          --algorithm dgc --drop-nodes 1@2    | dgc needs all nodes in every round
           --algorithm choco --consensus-step-size 2 | a consensus step size of 2.0
           --algorithm choco --message-type bf16 | leave out --message-type
           --noise corn:epsilon=10             | it has none

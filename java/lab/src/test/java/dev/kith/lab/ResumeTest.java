@@ -60,7 +60,11 @@ class ResumeTest {
         "--algorithm power-sgd --compressor power-sgd:1 --model mlp:8",
         "--algorithm powergossip --compressor power-sgd:2 --model mlp:8",
         "--algorithm ef-sgd --compressor power-sgd:2+int4 --model mlp:8",
-        "--algorithm sign-sgd --step-size 0.005",
+        "--algorithm sign-sgd --step-size 0.005 --momentum 0.5",
+        "--algorithm dgc --compressor sampled-top-k:0.05 --clip-norm 3 --warm-up-rounds 2 --step-size 0.05",
+        "--algorithm extragradient --regularizer squared-norm:0.01",
+        "--algorithm masha1 --batch all --compressor random-k:0.2 --server-compressor natural --regularizer l1:0.001",
+        "--algorithm masha2 --batch all --compressor top-k:0.2",
         "--algorithm dsgd --drop-nodes random:0.34@5 --drop-links 0.2"
       })
   void aStoppedRunEndsWithTheBitsOfAnUninterruptedOne(String flags) throws IOException {

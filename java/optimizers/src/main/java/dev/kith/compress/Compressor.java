@@ -15,6 +15,7 @@ import dev.kith.device.Layout;
  * top-k:0.01             top-k:100               top-k:8:block=1024
  * random-k:0.01          random-k:0.01:unscaled  random-k:0.01:common
  * threshold:0.5:capacity=0.01
+ * sampled-top-k:0.001   sampled-top-k:0.001:sample=0.01
  * qsgd:4                 qsgd:4:block=row        qsgd:7:max
  * natural   terngrad   sign   scaled-sign   one-bit
  * int8      int8:block=64:stochastic        int4    affine
@@ -26,7 +27,8 @@ import dev.kith.device.Layout;
  * 1 on is a count. Definitions, constants and sources stand at the classes that implement this.
  * Thread-safe.
  */
-public sealed interface Compressor permits Identity, TopK, RandomK, Threshold, Quantizer, PowerSgd {
+public sealed interface Compressor
+    permits Identity, TopK, RandomK, Threshold, SampledTopK, Quantizer, PowerSgd {
   /** The name that {@link #parse} makes an equal compressor of. */
   String name();
 

@@ -9,7 +9,7 @@ import java.util.stream.Collectors;
 /** Reads the names of compressors: a word, then values and options after colons. */
 final class CompressorNames {
   private static final String KNOWN =
-      "identity, top-k:K, random-k:K, threshold:T:capacity=K, power-sgd:RANK, qsgd:LEVELS, "
+      "identity, top-k:K, random-k:K, threshold:T:capacity=K, sampled-top-k:K, power-sgd:RANK, qsgd:LEVELS, "
           + Arrays.stream(Quantizer.Method.values())
               .filter(m -> m != Quantizer.Method.QSGD)
               .map(Quantizer.Method::label)
@@ -50,6 +50,9 @@ final class CompressorNames {
               new Threshold(
                   number(value("a threshold")),
                   amount(option("capacity").orElseThrow(() -> missing("capacity="))));
+          case "sampled-top-k" ->
+              new SampledTopK(
+                  amount(value("k")), option("sample").map(this::amount).orElse(SampledTopK.USUAL));
           case "power-sgd" -> new PowerSgd(whole(value("a rank")), !flag("cold"), Optional.empty());
           case "qsgd" -> quantizer(Quantizer.qsgd(whole(value("levels"))));
           default ->

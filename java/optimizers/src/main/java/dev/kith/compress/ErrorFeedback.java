@@ -25,8 +25,8 @@ import java.util.Optional;
  * Feedback Fixes SignSGD and other Gradient Compression Schemes", 2019.
  */
 public final class ErrorFeedback implements AutoCloseable {
-  private final Codec codec;
-  private final Messages messages;
+  private Codec codec;
+  private Messages messages;
   private final DeviceMatrix residual;
   private final DeviceMatrix before;
   private boolean undoable;
@@ -60,6 +60,32 @@ public final class ErrorFeedback implements AutoCloseable {
     undoable = true;
     codec.encode(x, minus, Optional.of(residual), messages, round);
     return messages;
+  }
+
+  /**
+   * Goes on with another codec of rows of the same shape: what is not sent yet stays. An encoding
+   * that is to be undone is undone before.
+   *
+   * @param next stays the caller's to close, as the one before does
+   */
+  public void continueWith(Codec next) {
+    if (next.rows() != residual.rows() || next.layout().size() != residual.cols()) {
+      throw new IllegalArgumentException(
+          "the codec is for "
+              + next.rows()
+              + " x "
+              + next.layout().size()
+              + " and the residual is "
+              + residual.rows()
+              + " x "
+              + residual.cols()
+              + ": start with a new one when the shape changes");
+    }
+    Messages empty = next.messages();
+    messages.close();
+    messages = empty;
+    codec = next;
+    undoable = false;
   }
 
   /** Puts back residual and codec from before the last encoding; a second time nothing happens. */

@@ -2,6 +2,7 @@ package dev.kith.compress;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.kernel.Draw;
 import dev.kith.kernel.MixingWeights;
 import dev.kith.kernel.Sparsify;
 import dev.kith.random.SharedRandom;
@@ -9,7 +10,7 @@ import dev.kith.random.Stream;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
-/** The codec of {@link TopK}, {@link RandomK} and {@link Threshold}. */
+/** The codec of {@link TopK}, {@link RandomK}, {@link Threshold} and {@link SampledTopK}. */
 final class SparseCodec extends Codec {
   /** The columns that a node draws in a round. */
   interface Subsets {
@@ -20,7 +21,7 @@ final class SparseCodec extends Codec {
   private final Sparsify.Form form;
   private final long entries;
 
-  /** What is specific to one of the three. */
+  /** What is specific to one of them. */
   private sealed interface Selection {
     /** Top-k. */
     record Largest(long k, long block) implements Selection {}
@@ -30,6 +31,9 @@ final class SparseCodec extends Codec {
 
     /** Threshold, a row of one number a node. */
     record Above(DeviceMatrix thresholds) implements Selection {}
+
+    /** The same with thresholds that the k-th of as many samples give. */
+    record Sampled(DeviceMatrix thresholds, long k, long samples) implements Selection {}
   }
 
   private SparseCodec(
@@ -89,6 +93,21 @@ final class SparseCodec extends Codec {
         compressor.capacity().of(like.cols()));
   }
 
+  static Codec of(SampledTopK compressor, DeviceMatrix like, Sender sender) {
+    long columns = like.cols();
+    long samples = Math.min(Sparsify.MOST_SAMPLES, compressor.sample().of(columns));
+    long k = compressor.amount().of(columns);
+    // k s / d, rounded up: with a sample of the whole row exactly k.
+    long rank = columns == 0 ? 0 : Math.ceilDiv(Math.multiplyExact(k, samples), columns);
+    return new SparseCodec(
+        compressor,
+        like,
+        sender,
+        new Selection.Sampled(like.like(1, like.rows(), DType.F64), rank, samples),
+        Sparsify.Form.ABOVE,
+        compressor.capacity(columns));
+  }
+
   @Override
   Optional<DeviceMatrix> drawn(int nodes) {
     return selection instanceof Selection.Drawn drawn
@@ -132,6 +151,19 @@ final class SparseCodec extends Codec {
               flags);
       case Selection.Above above ->
           Sparsify.above(x, minus, residual, above.thresholds(), entries, messages.words(), flags);
+      case Selection.Sampled sampled -> {
+        if (x.cols() > 0) {
+          Sparsify.sampleThresholds(
+              x,
+              minus,
+              residual,
+              Draw.ofSample(sender().drawSeed(), messages.round(), sender().firstNode()),
+              sampled.k(),
+              sampled.samples(),
+              sampled.thresholds());
+        }
+        Sparsify.above(x, minus, residual, sampled.thresholds(), entries, messages.words(), flags);
+      }
     }
   }
 
@@ -166,6 +198,8 @@ final class SparseCodec extends Codec {
   public void close() {
     if (selection instanceof Selection.Above above) {
       above.thresholds().close();
+    } else if (selection instanceof Selection.Sampled sampled) {
+      sampled.thresholds().close();
     }
     super.close();
   }

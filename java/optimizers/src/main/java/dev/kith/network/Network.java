@@ -308,12 +308,16 @@ public final class Network implements AutoCloseable {
   }
 
   private MessageGather gathered(Messages messages) {
-    requireOwn(messages);
     int[] present = present();
     int[] sent = new int[nodes()];
     for (int node : present) {
       sent[node] = present.length - 1;
     }
+    return gathered(messages, sent);
+  }
+
+  private MessageGather gathered(Messages messages, int[] sent) {
+    requireOwn(messages);
     meter.round(sent, messages.messageBytes());
     return gathers.get(messages.codec(), codec -> new MessageGather(codec, transport));
   }
@@ -332,7 +336,48 @@ public final class Network implements AutoCloseable {
    */
   public void average(Messages messages, DeviceMatrix mean) {
     int[] present = requirePresent();
-    MessageGather gather = gathered(messages);
+    average(messages, gathered(messages), present, mean);
+  }
+
+  /**
+   * {@link #average(Messages, DeviceMatrix)} at a server that runs beside the lowest node that
+   * takes part: the others send it a message each, and it alone knows the mean until it answers,
+   * see {@link #broadcast}. Every process does the server's work, with the same bits, and so gets
+   * all messages; the meter counts those to the server.
+   *
+   * @param messages of the own nodes, encoded
+   * @param mean 1 x d, F32
+   * @throws IllegalStateException when no node takes part
+   * @throws ExchangeException when a message does not come in time
+   * @throws dev.kith.compress.MessageException when it is not the message that is expected
+   */
+  public void collect(Messages messages, DeviceMatrix mean) {
+    int[] present = requirePresent();
+    int[] sent = new int[nodes()];
+    for (int k = 1; k < present.length; k++) {
+      sent[present[k]] = 1;
+    }
+    average(messages, gathered(messages, sent), present, mean);
+  }
+
+  /**
+   * Counts the answer of the server of {@link #collect}, one message to each of the other nodes
+   * that take part. Nothing moves: every process has encoded the same message.
+   *
+   * @param answer one message
+   */
+  public void broadcast(Messages answer) {
+    if (answer.rows() != 1) {
+      throw new IllegalArgumentException(
+          "a server answers with one message to all, not with " + answer.rows());
+    }
+    int[] present = requirePresent();
+    int[] sent = new int[nodes()];
+    sent[present[0]] = present.length - 1;
+    meter.round(sent, answer.messageBytes());
+  }
+
+  private void average(Messages messages, MessageGather gather, int[] present, DeviceMatrix mean) {
     Messages all = gather.run(messages, what("the average", messages), deadline, meter, replays);
     lastCheck = Optional.empty();
     lastMessages = all::nonFiniteNode;

@@ -45,6 +45,11 @@ final class CommonModel implements AutoCloseable {
     return next;
   }
 
+  /** Where {@link #accept} expects the successor, 1 x d. */
+  DeviceMatrix next() {
+    return next;
+  }
+
   /** Takes over the successor that was formed last. */
   void accept() {
     DeviceMatrix old = row;

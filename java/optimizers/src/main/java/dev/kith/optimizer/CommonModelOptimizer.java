@@ -51,10 +51,23 @@ abstract class CommonModelOptimizer extends LockstepOptimizer {
   /** Forms the next parameters, which are finite. */
   final DeviceMatrix propose(Expression successor) {
     DeviceMatrix next = model.propose(successor);
-    if (Reduction.nonFinite(next) != 0) {
+    requireFiniteStep(next);
+    return next;
+  }
+
+  /** The same with a proximal operator behind it. */
+  final DeviceMatrix propose(Expression successor, ProximalStep prox) {
+    DeviceMatrix next = model.next();
+    prox.apply(successor, this::requireFiniteStep, next);
+    requireFiniteStep(next);
+    return next;
+  }
+
+  /** Throws when a step that all nodes take leads to what is not finite. */
+  final void requireFiniteStep(DeviceMatrix row) {
+    if (Reduction.nonFinite(row) != 0) {
       throw new NonFiniteException(0, round(), "the step that all nodes take, starting with that");
     }
-    return next;
   }
 
   @Override

@@ -7,8 +7,10 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.network.Network;
 import dev.kith.problem.Problem;
+import dev.kith.problem.Regularizer;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 
 /**
@@ -16,22 +18,24 @@ import java.util.OptionalDouble;
  *
  * <pre>
  * m_i  = Q(g_i - h_i)                      is sent
- * x'   = x - gamma (h + (1/n) sum_i m_i)
+ * x'   = prox_{gamma R}(x - gamma (h + (1/n) sum_i m_i))
  * h_i' = h_i + alpha m_i,   h' = h + alpha (1/n) sum_i m_i,   both 0 at first
  * </pre>
  *
- * <p>On strongly convex objectives it converges linearly to the exact optimum although the nodes
- * differ, where plain compressed gradients stop beside it, for alpha up to 1 / (1 + omega) and
- * gamma up to 1 / (L (1 + 6 omega / n)). alpha = 0 is plain compressed gradient descent (QSGD,
- * DCGD). A message goes from every node to each of the others; the graph is not used.
+ * <p>R is a regularizer that all nodes know; without one prox is the identity. On strongly convex
+ * objectives it converges linearly to the exact optimum although the nodes differ, where plain
+ * compressed gradients stop beside it, for alpha up to 1 / (1 + omega) and gamma up to 1 / (L (1 +
+ * 6 omega / n)). alpha = 0 is plain compressed gradient descent (QSGD, DCGD). A message goes from
+ * every node to each of the others; the graph is not used.
  *
  * <p>Source: Mishchenko, Gorbunov, Takac, Richtarik, "Distributed Learning with Compressed Gradient
- * Differences", 2019, algorithm 1 without regularizer; Horvath et al., "Stochastic Distributed
- * Learning with Gradient Quantization and Variance Reduction", 2019 (any unbiased Q).
+ * Differences", 2019, algorithm 1; Horvath et al., "Stochastic Distributed Learning with Gradient
+ * Quantization and Variance Reduction", 2019 (any unbiased Q).
  */
 public final class DianaSgd extends CommonModelOptimizer {
   private final String variant;
   private final double stepSize;
+  private final ProximalStep prox;
   private final Diana shifts;
   private final DeviceMatrix gradient;
   private final DeviceMatrix mean;
@@ -45,8 +49,13 @@ public final class DianaSgd extends CommonModelOptimizer {
             builder.compressor.bind(
                 parameters(), new Codec.Sender(network().firstNode(), builder.seed, 0)));
     this.shifts = own(new Diana(codec, parameters(), builder.alpha));
-    this.variant = builder.compressor.name() + ", alpha " + shifts.alpha();
     this.stepSize = builder.stepSize;
+    this.prox = own(new ProximalStep(builder.regularizer, stepSize, model().row()));
+    this.variant =
+        builder.compressor.name()
+            + ", alpha "
+            + shifts.alpha()
+            + prox.name().map(name -> ", " + name).orElse("");
     this.gradient = own(parameters().like());
     this.mean = own(model().row().like());
     this.estimate = own(mean.like());
@@ -76,7 +85,7 @@ public final class DianaSgd extends CommonModelOptimizer {
     encoded = true;
     average(messages, mean);
     shifts.estimate(mean, estimate);
-    propose(Expression.outer(model().row()).plusOuter(-stepSize, estimate));
+    propose(Expression.outer(model().row()).plusOuter(-stepSize, estimate), prox);
     shifts.absorb(mean);
     model().accept();
   }
@@ -106,6 +115,7 @@ public final class DianaSgd extends CommonModelOptimizer {
   /** Settings of {@link DianaSgd}. */
   public static final class Builder extends CompressedBuilder<Builder> {
     private OptionalDouble alpha = OptionalDouble.empty();
+    private Optional<Regularizer> regularizer = Optional.empty();
 
     private Builder(Problem problem, Network network, DeviceMatrix initial) {
       super(problem, network, initial);
@@ -117,6 +127,12 @@ public final class DianaSgd extends CommonModelOptimizer {
         throw new IllegalArgumentException("an alpha of " + alpha + " is not in 0 to 1");
       }
       this.alpha = OptionalDouble.of(alpha);
+      return this;
+    }
+
+    /** R, added to the mean of the objectives. Default: none, R = 0. */
+    public Builder regularizer(Regularizer regularizer) {
+      this.regularizer = Optional.of(regularizer);
       return this;
     }
 

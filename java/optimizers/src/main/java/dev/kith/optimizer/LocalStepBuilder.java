@@ -7,6 +7,7 @@ import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.LongToDoubleFunction;
 
 /**
  * Settings of the algorithms whose nodes take steps of any rule between two exchanges.
@@ -20,6 +21,7 @@ public abstract class LocalStepBuilder<B extends LocalStepBuilder<B>> {
   StepRule rule = new StepRule.Sgd(0.1);
   Optional<StepOptions> options = Optional.empty();
   int localSteps = 1;
+  Optional<LongToDoubleFunction> schedule = Optional.empty();
 
   LocalStepBuilder(Problem problem, Network network, DeviceMatrix initial) {
     this.problem = Objects.requireNonNull(problem, "problem");
@@ -45,6 +47,17 @@ public abstract class LocalStepBuilder<B extends LocalStepBuilder<B>> {
   /** Weight decay, clipping and groups of the local steps. Default: none. */
   public final B options(StepOptions options) {
     this.options = Optional.of(options);
+    return self();
+  }
+
+  /**
+   * Multiplies the step size in round t, counted from 0: a decay or a warm-up. A run that is
+   * resumed needs the same. Default: 1 in all rounds.
+   *
+   * @param factor a pure function of the round; finite and not negative
+   */
+  public final B schedule(LongToDoubleFunction factor) {
+    this.schedule = Optional.of(factor);
     return self();
   }
 

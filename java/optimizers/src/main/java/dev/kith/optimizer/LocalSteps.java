@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.LongToDoubleFunction;
 import java.util.function.UnaryOperator;
 
 /**
@@ -27,6 +28,7 @@ import java.util.function.UnaryOperator;
 final class LocalSteps implements AutoCloseable {
   private final LockstepOptimizer optimizer;
   private final StepRule rule;
+  private final Optional<LongToDoubleFunction> schedule;
   private final int count;
   private final DeviceMatrix gradient;
   private final Optional<Step> step;
@@ -38,6 +40,7 @@ final class LocalSteps implements AutoCloseable {
   LocalSteps(LockstepOptimizer optimizer, LocalStepBuilder<?> settings, DeviceMatrix x) {
     this.optimizer = optimizer;
     this.rule = settings.rule;
+    this.schedule = settings.schedule;
     this.count = settings.localSteps;
     this.gradient = x.like();
     boolean plain = rule instanceof StepRule.Sgd && settings.options.isEmpty();
@@ -69,6 +72,7 @@ final class LocalSteps implements AutoCloseable {
    */
   Combination advance(DeviceMatrix x, DeviceMatrix first, UnaryOperator<DeviceMatrix> later) {
     keepState();
+    double stepSize = scheduled();
     int[] absent = optimizer.absentRows();
     long draw = optimizer.round() * count;
     DeviceMatrix z = x;
@@ -88,14 +92,33 @@ final class LocalSteps implements AutoCloseable {
         apply(step.get(), z, absent);
       } else if (s < count - 1) {
         optimizer.requireFinite(gradient, "the gradient");
-        Expression stepped = Expression.outer(z).plusOuter(-rule.stepSize(), gradient);
+        Expression stepped = Expression.outer(z).plusOuter(-stepSize, gradient);
         z = moved.orElseThrow();
         Mixing.combine(stepped, z);
       } else {
-        return Combination.of(z, -rule.stepSize(), gradient);
+        return Combination.of(z, -stepSize, gradient);
       }
     }
     return Combination.of(z);
+  }
+
+  /** The step size of the present round, which the rule has from here on. */
+  private double scheduled() {
+    if (schedule.isEmpty()) {
+      return rule.stepSize();
+    }
+    double factor = schedule.get().applyAsDouble(optimizer.round());
+    if (!(factor >= 0 && factor < Double.POSITIVE_INFINITY)) {
+      throw new IllegalArgumentException(
+          "the schedule multiplies the step size of round "
+              + optimizer.round()
+              + " by "
+              + factor
+              + ": give a finite number from 0 up");
+    }
+    double stepSize = factor * rule.stepSize();
+    step.ifPresent(s -> s.rule(rule.withStepSize(stepSize)));
+    return stepSize;
   }
 
   private void keepState() {

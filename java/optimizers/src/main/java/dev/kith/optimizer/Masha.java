@@ -1,76 +1,95 @@
 package dev.kith.optimizer;
 
 import dev.kith.compress.Codec;
+import dev.kith.compress.Compressor;
 import dev.kith.compress.Messages;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
 import dev.kith.network.Network;
 import dev.kith.problem.Problem;
+import dev.kith.problem.Regularizer;
 import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 
-/** What MASHA1 and MASHA2 share: all but what is encoded. */
+/** What MASHA1 and MASHA2 share: all but whether what messages lose is sent later. */
 abstract class Masha extends CommonModelOptimizer {
   private final String variant;
   private final double stepSize;
   private final double probability;
   private final long seed;
-  private final Codec codec;
+  private final Encoder encoder;
+  private final Optional<Encoder> server;
+  private final ProximalStep prox;
   private final DeviceMatrix trialRows;
-  private final DeviceMatrix trial;
+  private final DeviceMatrix forward;
   private final DeviceMatrix mean;
   private final DeviceMatrix reference;
   private DeviceMatrix operator;
   private DeviceMatrix referenceOperator;
   private DeviceMatrix referenceMean;
   private DeviceMatrix nextReferenceMean;
-  private boolean encoded;
 
-  Masha(String name, Builder<?> builder, double defaultProbability) {
+  Masha(String name, Builder<?> builder, double defaultProbability, boolean repairs) {
     super(name, builder);
     this.stepSize = builder.stepSize;
     this.probability = builder.probability.orElse(defaultProbability);
     this.seed = builder.seed;
-    this.codec =
+    this.encoder =
         own(
-            builder.compressor.bind(
-                parameters(), new Codec.Sender(network().firstNode(), builder.seed, 0)));
-    this.variant = builder.compressor.name() + ", reference probability " + probability;
+            new Encoder(
+                builder.compressor,
+                parameters(),
+                new Codec.Sender(network().firstNode(), seed, 0),
+                repairs));
+    // Every process does the server's work, for the number behind the last node.
+    this.server =
+        builder.serverCompressor.map(
+            compressor ->
+                own(
+                    new Encoder(
+                        compressor,
+                        model().row(),
+                        new Codec.Sender(network().nodes(), seed, 1),
+                        repairs)));
+    this.prox = own(new ProximalStep(builder.regularizer, stepSize, model().row()));
+    this.variant =
+        builder.compressor.name()
+            + ", reference probability "
+            + probability
+            + builder.serverCompressor.map(c -> ", server " + c.name()).orElse("")
+            + prox.name().map(n -> ", " + n).orElse("");
     this.trialRows = own(parameters().like());
     this.operator = own(parameters().like());
     this.referenceOperator = own(parameters().like());
-    this.trial = own(model().row().like());
-    this.mean = own(trial.like());
-    this.reference = own(trial.like());
-    this.referenceMean = own(trial.like());
-    this.nextReferenceMean = own(trial.like());
+    this.forward = own(model().row().like());
+    this.mean = own(forward.like());
+    this.reference = own(forward.like());
+    this.referenceMean = own(forward.like());
+    this.nextReferenceMean = own(forward.like());
     reference.copyFrom(model().row());
   }
 
-  final Codec codec() {
-    return codec;
+  final Encoder encoder() {
+    return encoder;
   }
 
-  /** Encodes what the operators differ by. */
-  abstract Messages encode(DeviceMatrix operator, DeviceMatrix referenceOperator);
-
-  /** Puts back what {@link #encode} has changed. */
-  abstract void undoEncoding();
+  final Optional<Encoder> server() {
+    return server;
+  }
 
   @Override
   final void undo() {
-    if (encoded) {
-      undoEncoding();
-    }
+    encoder.undo();
+    server.ifPresent(Encoder::undo);
   }
 
   @Override
   final void iterate() {
-    encoded = false;
     if (round() == 0) {
       problem().gradient(parameters(), referenceOperator, 0);
       average(referenceOperator, referenceMean);
@@ -79,13 +98,11 @@ abstract class Masha extends CommonModelOptimizer {
         Expression.outer(1 - probability, model().row())
             .plusOuter(probability, reference)
             .plusOuter(-stepSize, referenceMean),
-        trial);
-    model().spread(trial, trialRows);
+        forward);
+    model().spread(prox.of(forward, this::requireFiniteStep), trialRows);
     problem().gradient(trialRows, operator, round());
-    Messages messages = encode(operator, referenceOperator);
-    encoded = true;
-    average(messages, mean);
-    DeviceMatrix next = propose(Expression.outer(trial).plusOuter(-stepSize, mean));
+    exchange(encoder.encode(operator, Optional.of(referenceOperator), round()));
+    DeviceMatrix next = propose(Expression.outer(forward).plusOuter(-stepSize, mean), prox);
     if (referenceMoves()) {
       model().spread(next, trialRows);
       problem().gradient(trialRows, operator, round());
@@ -99,6 +116,21 @@ abstract class Masha extends CommonModelOptimizer {
       nextReferenceMean = oldMean;
     }
     model().accept();
+    encoder.keep();
+    server.ifPresent(Encoder::keep);
+  }
+
+  /** Leaves what all nodes learn of the messages in {@link #mean}. */
+  private void exchange(Messages messages) {
+    if (server.isEmpty()) {
+      average(messages, mean);
+      return;
+    }
+    network().collect(messages, mean);
+    requireFinite();
+    Messages answer = server.get().encode(mean, Optional.empty(), round());
+    network().broadcast(answer);
+    answer.codec().decode(answer, mean);
   }
 
   /** The coin of the round, tossed for the number behind the last node: it belongs to no node. */
@@ -123,6 +155,8 @@ abstract class Masha extends CommonModelOptimizer {
     state.put("reference", reference);
     state.put("referenceOperator", referenceOperator);
     state.put("referenceMean", referenceMean);
+    state.putAll(encoder.state());
+    server.ifPresent(s -> s.state().forEach((key, matrix) -> state.put("server." + key, matrix)));
     return state;
   }
 
@@ -133,6 +167,8 @@ abstract class Masha extends CommonModelOptimizer {
    */
   abstract static class Builder<B extends Builder<B>> extends CompressedBuilder<B> {
     private OptionalDouble probability = OptionalDouble.empty();
+    Optional<Compressor> serverCompressor = Optional.empty();
+    Optional<Regularizer> regularizer = Optional.empty();
 
     Builder(Problem problem, Network network, DeviceMatrix initial) {
       super(problem, network, initial);
@@ -148,6 +184,16 @@ abstract class Masha extends CommonModelOptimizer {
             "a reference probability of " + probability + " is not above 0 and at most 1");
       }
       this.probability = OptionalDouble.of(probability);
+      return self();
+    }
+
+    /**
+     * Compression on the way back: a server, which runs beside node 0, takes the messages of the
+     * others and sends all of them the mean by this compressor. Default: none; every node sends its
+     * message to each of the others, and nothing is lost on a way back.
+     */
+    public final B serverCompressor(Compressor compressor) {
+      this.serverCompressor = Optional.of(compressor);
       return self();
     }
   }

@@ -1,11 +1,9 @@
 package dev.kith.optimizer;
 
-import dev.kith.compress.Messages;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.network.Network;
 import dev.kith.problem.Problem;
-import java.util.LinkedHashMap;
-import java.util.Map;
+import dev.kith.problem.Regularizer;
 import java.util.Optional;
 
 /**
@@ -14,29 +12,29 @@ import java.util.Optional;
  *
  * <pre>
  * z_bar  = tau z + (1 - tau) w
- * z_half = z_bar - gamma F(w)
+ * z_half = prox_{gamma h}(z_bar - gamma F(w))
  * c_i    = Q(F_i(z_half) - F_i(w))                      is sent
- * z'     = z_bar - gamma (F(w) + (1/n) sum_i c_i)
+ * g      = Q_serv((1/n) sum_i c_i)                      is sent back, or g = (1/n) sum_i c_i
+ * z'     = prox_{gamma h}(z_bar - gamma (F(w) + g))
  * w'     = z' with probability 1 - tau, and then F(w') is averaged in full; else w
  * </pre>
  *
- * <p>F = (1/n) sum_i F_i, and {@link Problem#gradient} gives the F_i. It converges linearly to the
- * solution of a strongly monotone F, where extragradient with compressed operators stops beside it.
- * The theorem asks for gamma up to min(sqrt(1 - tau) / (2 L sqrt(omega' / n + 1)), (1 - tau) / (2
- * mu)), omega' = 1 + omega, up to constants. A message goes from every node to each of the others,
- * so that nothing is compressed on a way back from a server (the one-sided form of the paper, with
- * h = 0). All nodes toss the same coin.
+ * <p>F = (1/n) sum_i F_i, and {@link Problem#gradient} gives the F_i; prox is the identity without
+ * a regularizer h. It converges linearly to the solution of a strongly monotone F, where
+ * extragradient with compressed operators stops beside it. The theorem asks for gamma up to
+ * min(sqrt(1 - tau) / (2 C), (1 - tau) / (2 mu)) with C = L sqrt(q_serv (q / n + 1)) up to
+ * constants, q = 1 + omega of the compressors and q_serv = 1 where nothing is compressed on the way
+ * back. Without a server's compressor a message goes from every node to each of the others; with
+ * one ({@link Builder#serverCompressor}) to node 0, whose answer to each of the others is
+ * compressed too. All nodes toss the same coin, and F(w') is averaged over the nodes' tree.
  *
  * <p>Source: Beznosikov, Richtarik, Diskin, Ryabinin, Gasnikov, "Distributed Methods with
  * Compressed Communication for Solving Variational Inequalities, with Theoretical Guarantees",
  * 2022, algorithm 1; w' = z' is the choice with which tau = 0 is plain {@link Extragradient}.
  */
 public final class Masha1 extends Masha {
-  private final Messages messages;
-
   private Masha1(Builder builder) {
-    super("masha1", builder, builder.defaultProbability());
-    this.messages = own(codec().messages());
+    super("masha1", builder, builder.defaultProbability(), false);
   }
 
   /**
@@ -46,24 +44,6 @@ public final class Masha1 extends Masha {
    */
   public static Builder builder(Problem problem, Network network, DeviceMatrix initial) {
     return new Builder(problem, network, initial);
-  }
-
-  @Override
-  Messages encode(DeviceMatrix operator, DeviceMatrix referenceOperator) {
-    codec().encode(operator, Optional.of(referenceOperator), Optional.empty(), messages, round());
-    return messages;
-  }
-
-  @Override
-  void undoEncoding() {
-    codec().undo();
-  }
-
-  @Override
-  Map<String, DeviceMatrix> state() {
-    Map<String, DeviceMatrix> state = new LinkedHashMap<>(super.state());
-    codec().state().forEach((key, matrix) -> state.put("codec." + key, matrix));
-    return state;
   }
 
   /**
@@ -76,13 +56,21 @@ public final class Masha1 extends Masha {
     }
 
     private double defaultProbability() {
-      Promise.requireUnbiased("MASHA1", compressor, problem.layout().size());
+      long columns = problem.layout().size();
+      Promise.requireUnbiased("MASHA1", compressor, columns);
+      serverCompressor.ifPresent(c -> Promise.requireUnbiased("MASHA1's server", c, columns));
       return Math.clamp(1 / compressor.ratio(problem.layout()), Double.MIN_NORMAL, 1);
     }
 
+    /** h of the inequality, such as a constraint. Default: none, h = 0. */
+    public Builder regularizer(Regularizer regularizer) {
+      this.regularizer = Optional.of(regularizer);
+      return this;
+    }
+
     /**
-     * @throws IllegalArgumentException when problem, network and start do not fit, or the
-     *     compressor is not unbiased
+     * @throws IllegalArgumentException when problem, network and start do not fit, or a compressor
+     *     is not unbiased
      */
     public Masha1 build() {
       return new Masha1(this);

@@ -1,12 +1,8 @@
 package dev.kith.optimizer;
 
-import dev.kith.compress.ErrorFeedback;
-import dev.kith.compress.Messages;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.network.Network;
 import dev.kith.problem.Problem;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -17,27 +13,28 @@ import java.util.Optional;
  * z_bar  = tau z + (1 - tau) w
  * z_half = z_bar - gamma F(w)
  * p_i    = F_i(z_half) - F_i(w) + e_i
- * c_i    = C(p_i)                                       is sent,   e_i' = p_i - c_i
- * z'     = z_half - gamma (1/n) sum_i c_i
+ * c_i    = C(p_i)                                       is sent,        e_i' = p_i - c_i
+ * p      = (1/n) sum_i c_i + e
+ * g      = C_serv(p)                                    is sent back,   e'   = p - g;   or g = p
+ * z'     = z_half - gamma g
  * w'     = z' with probability 1 - tau, and then F(w') is averaged in full; else w
  * </pre>
  *
  * <p>F = (1/n) sum_i F_i, and {@link Problem#gradient} gives the F_i. The paper keeps the errors of
- * gamma p_i; with a fixed step size and a compressor that scales with its row this is the same. It
+ * gamma p_i; with a fixed step size and compressors that scale with their rows this is the same. It
  * converges linearly to the solution of a strongly monotone F for gamma of the order of delta / L.
- * A message goes from every node to each of the others, so that nothing is compressed on a way back
- * from a server (the one-sided form of the paper). All nodes toss the same coin.
+ * Without a server's compressor a message goes from every node to each of the others, and e stays
+ * 0; with one ({@link Builder#serverCompressor}) to node 0, whose answer to each of the others is
+ * compressed too. The paper has no regularizer here. All nodes toss the same coin, and F(w') is
+ * averaged over the nodes' tree.
  *
  * <p>Source: Beznosikov, Richtarik, Diskin, Ryabinin, Gasnikov, "Distributed Methods with
  * Compressed Communication for Solving Variational Inequalities, with Theoretical Guarantees",
  * 2022, algorithm 2.
  */
 public final class Masha2 extends Masha {
-  private final ErrorFeedback feedback;
-
   private Masha2(Builder builder) {
-    super("masha2", builder, builder.defaultProbability());
-    this.feedback = own(new ErrorFeedback(codec(), parameters()));
+    super("masha2", builder, builder.defaultProbability(), true);
   }
 
   /**
@@ -49,26 +46,14 @@ public final class Masha2 extends Masha {
     return new Builder(problem, network, initial);
   }
 
-  @Override
-  Messages encode(DeviceMatrix operator, DeviceMatrix referenceOperator) {
-    return feedback.encode(operator, Optional.of(referenceOperator), round());
-  }
-
-  @Override
-  void undoEncoding() {
-    feedback.undo();
-  }
-
-  /** What the messages have lost so far, e_i of the own nodes. */
+  /** What the messages have lost so far, e_i of the own nodes, localNodes x d. */
   public DeviceMatrix residual() {
-    return feedback.residual();
+    return encoder().residual();
   }
 
-  @Override
-  Map<String, DeviceMatrix> state() {
-    Map<String, DeviceMatrix> state = new LinkedHashMap<>(super.state());
-    state.putAll(feedback.state());
-    return state;
+  /** What the server's answers have lost so far, e, 1 x d; empty without a server's compressor. */
+  public Optional<DeviceMatrix> serverResidual() {
+    return server().map(Encoder::residual);
   }
 
   /**
@@ -83,12 +68,13 @@ public final class Masha2 extends Masha {
     private double defaultProbability() {
       long columns = problem.layout().size();
       Promise.requireContractive("MASHA2", compressor, columns);
+      serverCompressor.ifPresent(c -> Promise.requireContractive("MASHA2's server", c, columns));
       return Promise.delta("MASHA2", compressor, columns);
     }
 
     /**
-     * @throws IllegalArgumentException when problem, network and start do not fit, or the
-     *     compressor is not contractive
+     * @throws IllegalArgumentException when problem, network and start do not fit, or a compressor
+     *     is not contractive
      */
     public Masha2 build() {
       return new Masha2(this);

@@ -3,6 +3,7 @@ package dev.kith.optimizer;
 import dev.kith.compress.Compressor;
 import dev.kith.compress.Constants;
 import dev.kith.compress.PowerSgd;
+import dev.kith.compress.SampledTopK;
 import dev.kith.compress.Threshold;
 
 /** What an algorithm needs of its compressor. */
@@ -61,12 +62,15 @@ final class Promise {
 
   /**
    * Refuses a compressor that error feedback is not known to repair: contractive ones, thresholds
-   * (whose errors are bounded by them) and PowerSGD (whose error never exceeds the row) pass.
+   * given or sampled (what is larger is sent) and PowerSGD (whose error never exceeds the row)
+   * pass.
    *
    * @param columns d
    */
   static void requireRepairable(String algorithm, Compressor compressor, long columns) {
-    if (!(compressor instanceof PowerSgd) && !(compressor instanceof Threshold)) {
+    if (!(compressor instanceof PowerSgd
+        || compressor instanceof Threshold
+        || compressor instanceof SampledTopK)) {
       requireContractive(algorithm, compressor, columns);
     }
   }

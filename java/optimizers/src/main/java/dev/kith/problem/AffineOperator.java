@@ -236,15 +236,12 @@ public final class AffineOperator implements Problem {
   }
 
   /** What a problem with affine operators is made of. */
-  public static final class Builder {
+  public static final class Builder extends NoisyNodesBuilder<Builder> {
     private final double[][] matrices;
     private final double[][] offsets;
-    private int begin;
-    private int end;
-    private double deviation;
-    private long seed;
 
     private Builder(double[][] matrices, double[][] offsets) {
+      super(offsets.length);
       if (matrices.length == 0 || matrices.length != offsets.length) {
         throw new IllegalArgumentException(
             "There are "
@@ -270,30 +267,10 @@ public final class AffineOperator implements Problem {
       }
       this.matrices = Arrays.stream(matrices).map(double[]::clone).toArray(double[][]::new);
       this.offsets = Arrays.stream(offsets).map(double[]::clone).toArray(double[][]::new);
-      this.end = offsets.length;
     }
 
-    /** Holds the global nodes [begin, end) only. Default: all. */
-    public Builder nodes(int begin, int end) {
-      if (begin < 0 || begin >= end || end > offsets.length) {
-        throw new IllegalArgumentException(
-            "The nodes ["
-                + begin
-                + ", "
-                + end
-                + ") are not a range of the "
-                + offsets.length
-                + " nodes");
-      }
-      this.begin = begin;
-      this.end = end;
-      return this;
-    }
-
-    /** Adds independent N(0, deviation^2) noise to every element. Default: none. */
-    public Builder noise(double deviation, long seed) {
-      this.deviation = deviation;
-      this.seed = seed;
+    @Override
+    Builder self() {
       return this;
     }
 

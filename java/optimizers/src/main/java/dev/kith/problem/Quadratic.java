@@ -245,15 +245,12 @@ public final class Quadratic implements Problem, Value, HessianVector, Proximal 
   }
 
   /** What a quadratic problem is made of. */
-  public static final class Builder {
+  public static final class Builder extends NoisyNodesBuilder<Builder> {
     private final double[][] curvatures;
     private final double[][] minimisers;
-    private int begin;
-    private int end;
-    private double deviation;
-    private long seed;
 
     private Builder(double[][] curvatures, double[][] minimisers) {
+      super(minimisers.length);
       if (curvatures.length == 0 || curvatures.length != minimisers.length) {
         throw new IllegalArgumentException(
             "There are "
@@ -296,30 +293,10 @@ public final class Quadratic implements Problem, Value, HessianVector, Proximal 
       }
       this.curvatures = Arrays.stream(curvatures).map(double[]::clone).toArray(double[][]::new);
       this.minimisers = Arrays.stream(minimisers).map(double[]::clone).toArray(double[][]::new);
-      this.end = minimisers.length;
     }
 
-    /** Holds the global nodes [begin, end) only. Default: all. */
-    public Builder nodes(int begin, int end) {
-      if (begin < 0 || begin >= end || end > minimisers.length) {
-        throw new IllegalArgumentException(
-            "The nodes ["
-                + begin
-                + ", "
-                + end
-                + ") are not a range of the "
-                + minimisers.length
-                + " nodes");
-      }
-      this.begin = begin;
-      this.end = end;
-      return this;
-    }
-
-    /** Adds independent N(0, deviation^2) noise to every element of a gradient. Default: none. */
-    public Builder noise(double deviation, long seed) {
-      this.deviation = deviation;
-      this.seed = seed;
+    @Override
+    Builder self() {
       return this;
     }
 

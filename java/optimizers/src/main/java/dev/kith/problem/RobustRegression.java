@@ -138,15 +138,14 @@ public final class RobustRegression implements Problem {
   public void close() {}
 
   /** What a robust regression is made of. */
-  public static final class Builder {
+  public static final class Builder extends NodesBuilder<Builder> {
     private final double[][][] samples;
     private final double[][] targets;
-    private int begin;
-    private int end;
     private double lambda = 0.1;
     private double beta = 10;
 
     private Builder(double[][][] samples, double[][] targets) {
+      super(samples.length);
       if (samples.length == 0 || samples.length != targets.length || samples[0].length == 0) {
         throw new IllegalArgumentException(
             "There are samples of "
@@ -185,10 +184,10 @@ public final class RobustRegression implements Problem {
               .map(s -> Arrays.stream(s).map(double[]::clone).toArray(double[][]::new))
               .toArray(double[][][]::new);
       this.targets = Arrays.stream(targets).map(double[]::clone).toArray(double[][]::new);
-      this.end = samples.length;
     }
 
     private Builder(Builder other) {
+      super(other.samples.length);
       this.samples = other.samples;
       this.targets = other.targets;
       this.begin = other.begin;
@@ -197,20 +196,8 @@ public final class RobustRegression implements Problem {
       this.beta = other.beta;
     }
 
-    /** Holds the global nodes [begin, end) only. Default: all. */
-    public Builder nodes(int begin, int end) {
-      if (begin < 0 || begin >= end || end > samples.length) {
-        throw new IllegalArgumentException(
-            "The nodes ["
-                + begin
-                + ", "
-                + end
-                + ") are not a range of the "
-                + samples.length
-                + " nodes");
-      }
-      this.begin = begin;
-      this.end = end;
+    @Override
+    Builder self() {
       return this;
     }
 

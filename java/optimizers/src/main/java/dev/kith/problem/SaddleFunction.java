@@ -51,16 +51,7 @@ public final class SaddleFunction implements Problem, Value {
       long seed,
       int begin,
       int end) {
-    if (begin < 0 || begin >= end || end > tilts.length) {
-      throw new IllegalArgumentException(
-          "The nodes ["
-              + begin
-              + ", "
-              + end
-              + ") are not a range of the "
-              + tilts.length
-              + " nodes");
-    }
+    NodesBuilder.requireRange(begin, end, tilts.length);
     if (copies < 1) {
       throw new IllegalArgumentException("A row cannot hold " + copies + " pairs: give 1 or more");
     }

@@ -54,6 +54,7 @@ class CompressorTest {
     assertEquals("qsgd:4", Compressor.parse("qsgd:4:block=512").name());
     assertEquals("top-k:1", Compressor.parse("top-k:1.0").name());
     assertEquals("top-k:0.00001", Compressor.parse("top-k:1e-5").name());
+    assertEquals("sampled-top-k:0.001", Compressor.parse("sampled-top-k:0.001:sample=0.01").name());
     assertEquals("scaled-sign", Compressor.parse("scaled-sign:block=row").name());
   }
 
@@ -76,6 +77,8 @@ class CompressorTest {
     refused("threshold:0.1", "capacity=");
     refused("threshold:-1:capacity=1", "-1.0");
     refused("threshold:NaN:capacity=1", "NaN");
+    refused("sampled-top-k", "k after a colon");
+    refused("sampled-top-k:3:sample=0", "k is 0.0");
     refused("natural:block=8", "no scales");
     refused("sign:stochastic", "no choice of rounding");
     refused("int8:max", "only qsgd");
@@ -93,6 +96,8 @@ class CompressorTest {
     "top-k:3:block=32, 100, 96",
     "random-k:0.01, 1000, 40",
     "threshold:1.0:capacity=10, 1000, 84",
+    "sampled-top-k:0.01, 1000, 164",
+    "sampled-top-k:600, 1000, 8004",
     "qsgd:4, 1000, 508",
     "qsgd:1, 1000, 260",
     "qsgd:8, 1000, 1008",

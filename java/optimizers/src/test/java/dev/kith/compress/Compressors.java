@@ -16,6 +16,7 @@ public final class Compressors {
         "random-k:5:unscaled",
         "random-k:0.25:common",
         "threshold:1.0:capacity=0.75",
+        "sampled-top-k:0.2:sample=0.5",
         "qsgd:4",
         "qsgd:7:block=16:max",
         "qsgd:1:block=row",

@@ -17,6 +17,7 @@ import dev.kith.network.Network;
 import dev.kith.network.Transport;
 import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
+import dev.kith.problem.Regularizer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -289,6 +290,41 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .stepSize(0.02)
                     .momentum(0.5)
                     .compressor(Compressor.parse("top-k:2"))
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dgc, sampled, clipping and warm-up",
+            1,
+            ring,
+            (p, w, x) ->
+                DeepGradientCompression.builder(p, w, x)
+                    .stepSize(0.02)
+                    .compressor(Compressor.parse("sampled-top-k:1:sample=3"))
+                    .clipNorm(4)
+                    .warmUpRounds(3)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "masha1 with a server and l1, one peer",
+            1,
+            MixingSchedule::onePeerExponential,
+            (p, w, x) ->
+                Masha1.builder(p, w, x)
+                    .compressor(Compressor.parse("random-k:2"))
+                    .serverCompressor(Compressor.parse("qsgd:4"))
+                    .regularizer(Regularizer.l1(0.1))
+                    .stepSize(0.05)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "masha2 with a server",
+            1,
+            ring,
+            (p, w, x) ->
+                Masha2.builder(p, w, x)
+                    .compressor(Compressor.parse("top-k:2"))
+                    .serverCompressor(Compressor.parse("int8:block=row"))
+                    .stepSize(0.05)
                     .build()));
     all.add(
         new Algorithm(

@@ -16,6 +16,7 @@ import dev.kith.network.Network;
 import dev.kith.problem.AffineOperator;
 import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
+import dev.kith.problem.Regularizer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
@@ -176,6 +177,34 @@ class CompressedVectorTest {
       }
     }
     return Quadratic.of(h, new double[3][3]).build(queue, DType.F32);
+  }
+
+  @Test
+  void dianaWithARegularizerFindsTheSparseOptimum() {
+    // f_i(x) = |x - b_i|^2 / 2 and R = |x|_1 / 4: the optimum is mean b, pulled towards 0.
+    double[][] identities = new double[4][9];
+    for (double[] h : identities) {
+      h[0] = h[4] = h[8] = 1;
+    }
+    double[][] b = {{1, 0.5, -9}, {2, -0.5, 1}, {3, 0.5, 0}, {-2, 0.25, -4}};
+    with(
+        Quadratic.of(identities, b).build(queue, DType.F32),
+        zero(3),
+        (p, w, x) ->
+            DianaSgd.builder(p, w, x)
+                .compressor(Compressor.parse("random-k:1"))
+                .stepSize(0.25)
+                .regularizer(Regularizer.l1(0.25))
+                .build(),
+        optimizer -> {
+          for (int k = 0; k < 400; k++) {
+            optimizer.step();
+          }
+          // The rate is max(1 - gamma mu, 1 - alpha / 2) = 5/6 a round, with alpha = 1/3.
+          double[] x = firstRow(optimizer.parameters());
+          assertArrayEquals(new double[] {0.75, 0, -2.75}, x, 1e-5);
+          assertEquals(0, x[1]);
+        });
   }
 
   @Test
@@ -397,7 +426,8 @@ class CompressedVectorTest {
         Network network =
             Network.builder(MixingSchedule.constant(MixingMatrix.uniform(2))).build();
         DeviceMatrix x = zero(9)) {
-      for (String name : List.of("power-sgd:1", "threshold:0.5:capacity=4")) {
+      for (String name :
+          List.of("power-sgd:1", "threshold:0.5:capacity=4", "sampled-top-k:2:sample=5")) {
         Compressor compressor = Compressor.parse(name);
         EfSgd.builder(problem, network, x).compressor(compressor).build().close();
         ChocoSgd.builder(problem, network, x)

@@ -17,14 +17,18 @@ import dev.kith.optimizer.CompressedGradientTracking;
 import dev.kith.optimizer.DSquared;
 import dev.kith.optimizer.DataParallelPowerSgd;
 import dev.kith.optimizer.DecentralizedSgd;
+import dev.kith.optimizer.DeepGradientCompression;
 import dev.kith.optimizer.DeepSqueeze;
 import dev.kith.optimizer.DianaSgd;
 import dev.kith.optimizer.Ef21Sgd;
 import dev.kith.optimizer.EfSgd;
 import dev.kith.optimizer.Extra;
+import dev.kith.optimizer.Extragradient;
 import dev.kith.optimizer.GradientStepBuilder;
 import dev.kith.optimizer.GradientTracking;
 import dev.kith.optimizer.LocalStepBuilder;
+import dev.kith.optimizer.Masha1;
+import dev.kith.optimizer.Masha2;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PowerGossipSgd;
 import dev.kith.optimizer.PushSum;
@@ -58,9 +62,38 @@ enum Algorithm {
   DIANA("diana", true, true),
   POWER_SGD("power-sgd", true, true),
   POWER_GOSSIP("powergossip", false, true),
-  SIGN_SGD("sign-sgd", true);
+  SIGN_SGD("sign-sgd", true),
+  DGC("dgc", true, true),
+  EXTRAGRADIENT("extragradient", true),
+  MASHA1("masha1", true, true),
+  MASHA2("masha2", true, true);
 
-  private static final List<Algorithm> GOSSIP_OF_MESSAGES = List.of(CHOCO, DEEP_SQUEEZE, C_GT);
+  /** Those that do not go on without some of the nodes. */
+  private static final List<Algorithm> NEED_ALL_NODES =
+      List.of(
+          DEEP_SQUEEZE,
+          EF_SGD,
+          EF21,
+          DIANA,
+          POWER_SGD,
+          SIGN_SGD,
+          DGC,
+          EXTRAGRADIENT,
+          MASHA1,
+          MASHA2);
+
+  /** Flags that only some algorithms use. */
+  private static final Map<String, List<Algorithm>> BELONGS = new LinkedHashMap<>();
+
+  static {
+    BELONGS.put("--gossip-rounds", List.of(CHEBYSHEV));
+    BELONGS.put("--consensus-step-size", List.of(CHOCO, DEEP_SQUEEZE, C_GT));
+    BELONGS.put("--momentum", List.of(EF_SGD, POWER_SGD, SIGN_SGD, DGC));
+    BELONGS.put("--clip-norm", List.of(DGC));
+    BELONGS.put("--warm-up-rounds", List.of(DGC));
+    BELONGS.put("--server-compressor", List.of(MASHA1, MASHA2));
+    BELONGS.put("--regularizer", List.of(DIANA, EXTRAGRADIENT, MASHA1));
+  }
 
   private final String shortName;
   private final boolean gradientStepOnly;
@@ -98,11 +131,14 @@ enum Algorithm {
           "--algorithm %s takes one gradient step a round: leave out --rule, --local-steps and --weight-decay"
               .formatted(shortName));
     }
-    if (this != CHEBYSHEV && settings.gossipRounds().isPresent()) {
-      throw new UsageException(
-          "--gossip-rounds belongs to --algorithm chebyshev; %s mixes once a round"
-              .formatted(shortName));
-    }
+    BELONGS.forEach(
+        (flag, algorithms) -> {
+          if (settings.optional(flag).isPresent() && !algorithms.contains(this)) {
+            throw new UsageException(
+                "%s belongs to --algorithm %s, not to %s: leave it out"
+                    .formatted(flag, names(algorithms::contains), shortName));
+          }
+        });
     if (!compresses && settings.compressor().isPresent()) {
       throw new UsageException(
           "--algorithm %s takes no --compressor: leave it out, or take one of %s"
@@ -113,10 +149,15 @@ enum Algorithm {
           "--algorithm %s sends encoded rows: leave out --message-type and take --compressor bf16 or another"
               .formatted(shortName));
     }
-    if (!GOSSIP_OF_MESSAGES.contains(this) && settings.consensusStepSize().isPresent()) {
+    if (NEED_ALL_NODES.contains(this) && !settings.text("--drop-nodes").equals("none")) {
       throw new UsageException(
-          "--consensus-step-size belongs to %s: leave it out"
-              .formatted(names(GOSSIP_OF_MESSAGES::contains)));
+          "--algorithm %s needs all nodes in every round: leave out --drop-nodes, or take an algorithm that goes on without some, such as dsgd"
+              .formatted(shortName));
+    }
+    if ((this == MASHA1 || this == MASHA2) && settings.batch() != 0) {
+      throw new UsageException(
+          "--algorithm %s sends how an operator differs from itself at another point, and two mini-batches differ at every point: take --batch all"
+              .formatted(shortName));
     }
   }
 
@@ -189,9 +230,18 @@ enum Algorithm {
         settings.consensusStepSize().ifPresent(builder::consensusStepSize);
         yield builder.build();
       }
-      case EF_SGD -> compressed(EfSgd.builder(problem, network, initial), settings).build();
+      case EF_SGD -> {
+        EfSgd.Builder builder = compressed(EfSgd.builder(problem, network, initial), settings);
+        settings.momentum().ifPresent(builder::momentum);
+        yield builder.build();
+      }
       case EF21 -> compressed(Ef21Sgd.builder(problem, network, initial), settings).build();
-      case DIANA -> compressed(DianaSgd.builder(problem, network, initial), settings).build();
+      case DIANA -> {
+        DianaSgd.Builder builder =
+            compressed(DianaSgd.builder(problem, network, initial), settings);
+        settings.regularizer().ifPresent(builder::regularizer);
+        yield builder.build();
+      }
       case POWER_SGD -> {
         DataParallelPowerSgd.Builder builder =
             step(DataParallelPowerSgd.builder(problem, network, initial), settings)
@@ -200,6 +250,7 @@ enum Algorithm {
             .compressor()
             .map(this::factors)
             .ifPresent(power -> builder.rank(power.rank()).warmStart(power.warm()));
+        settings.momentum().ifPresent(builder::momentum);
         yield builder.build();
       }
       case POWER_GOSSIP -> {
@@ -212,7 +263,36 @@ enum Algorithm {
             .ifPresent(power -> builder.rank(power.rank()).warmStart(power.warm()));
         yield builder.build();
       }
-      case SIGN_SGD -> step(SignSgd.builder(problem, network, initial), settings).build();
+      case SIGN_SGD -> {
+        SignSgd.Builder builder = step(SignSgd.builder(problem, network, initial), settings);
+        settings.momentum().ifPresent(builder::momentum);
+        yield builder.build();
+      }
+      case DGC -> {
+        DeepGradientCompression.Builder builder =
+            compressed(DeepGradientCompression.builder(problem, network, initial), settings);
+        settings.momentum().ifPresent(builder::momentum);
+        settings.clipNorm().ifPresent(builder::clipNorm);
+        settings.warmUpRounds().ifPresent(builder::warmUpRounds);
+        yield builder.build();
+      }
+      case EXTRAGRADIENT -> {
+        Extragradient.Builder builder =
+            step(Extragradient.builder(problem, network, initial), settings);
+        settings.regularizer().ifPresent(builder::regularizer);
+        yield builder.build();
+      }
+      case MASHA1 -> {
+        Masha1.Builder builder = compressed(Masha1.builder(problem, network, initial), settings);
+        settings.serverCompressor().ifPresent(builder::serverCompressor);
+        settings.regularizer().ifPresent(builder::regularizer);
+        yield builder.build();
+      }
+      case MASHA2 -> {
+        Masha2.Builder builder = compressed(Masha2.builder(problem, network, initial), settings);
+        settings.serverCompressor().ifPresent(builder::serverCompressor);
+        yield builder.build();
+      }
     };
   }
 

@@ -9,6 +9,7 @@ import dev.kith.graph.WeightRule;
 import dev.kith.kernel.StepRule;
 import dev.kith.lab.data.Scaling;
 import dev.kith.problem.Partition;
+import dev.kith.problem.Regularizer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,6 +17,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 
@@ -44,6 +46,11 @@ public final class Settings {
   private final DType messageType;
   private final Optional<Compressor> compressor;
   private final OptionalDouble consensusStepSize;
+  private final OptionalDouble momentum;
+  private final OptionalDouble clipNorm;
+  private final OptionalLong warmUpRounds;
+  private final Optional<Compressor> serverCompressor;
+  private final Optional<Regularizer> regularizer;
   private final Scaling scaling;
   private final long evaluateEvery;
   private final OptionalInt threads;
@@ -63,7 +70,7 @@ public final class Settings {
     rounds = flags.whole("--rounds", 1, 1_000_000_000);
     model = ModelChoice.parse(flags.text("--model"));
     partition = flags.read("--partition", Partition::parse);
-    batch = (int) flags.whole("--batch", 1, 1 << 20);
+    batch = flags.text("--batch").equals("all") ? 0 : (int) flags.whole("--batch", 1, 1 << 20);
     OptionalDouble stepSize =
         flags.optional("--step-size").isPresent()
             ? OptionalDouble.of(flags.number("--step-size", 0, true))
@@ -87,6 +94,26 @@ public final class Settings {
         flags.optional("--consensus-step-size").isPresent()
             ? OptionalDouble.of(flags.number("--consensus-step-size", 0, true))
             : OptionalDouble.empty();
+    momentum =
+        flags.optional("--momentum").isPresent()
+            ? OptionalDouble.of(flags.number("--momentum", 0, false))
+            : OptionalDouble.empty();
+    clipNorm =
+        flags.optional("--clip-norm").isPresent()
+            ? OptionalDouble.of(flags.number("--clip-norm", 0, true))
+            : OptionalDouble.empty();
+    warmUpRounds =
+        flags.optional("--warm-up-rounds").isPresent()
+            ? OptionalLong.of(flags.whole("--warm-up-rounds", 1, 1_000_000_000))
+            : OptionalLong.empty();
+    serverCompressor =
+        flags.optional("--server-compressor").isPresent()
+            ? Optional.of(flags.read("--server-compressor", Compressor::parse))
+            : Optional.empty();
+    regularizer =
+        flags.optional("--regularizer").isPresent()
+            ? Optional.of(flags.read("--regularizer", Regularizer::parse))
+            : Optional.empty();
     Map<String, Scaling> scalings = new LinkedHashMap<>();
     for (Scaling known : Scaling.values()) {
       scalings.put(known.shortName(), known);
@@ -222,6 +249,7 @@ public final class Settings {
     return partition;
   }
 
+  /** Samples of a mini-batch; 0: all of the node. */
   int batch() {
     return batch;
   }
@@ -245,6 +273,26 @@ public final class Settings {
 
   OptionalDouble consensusStepSize() {
     return consensusStepSize;
+  }
+
+  OptionalDouble momentum() {
+    return momentum;
+  }
+
+  OptionalDouble clipNorm() {
+    return clipNorm;
+  }
+
+  OptionalLong warmUpRounds() {
+    return warmUpRounds;
+  }
+
+  Optional<Compressor> serverCompressor() {
+    return serverCompressor;
+  }
+
+  Optional<Regularizer> regularizer() {
+    return regularizer;
   }
 
   OptionalInt gossipRounds() {
