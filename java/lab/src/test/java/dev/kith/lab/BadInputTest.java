@@ -78,7 +78,7 @@ class BadInputTest {
           --algorithm diana --compressor top-k:0.01 | take one that is, such as random-k
           --algorithm power-sgd --compressor top-k:0.01 | take --compressor power-sgd:RANK instead of top-k:0.01
           --algorithm powergossip --compressor power-sgd:2+int4 | take --compressor power-sgd:RANK instead of power-sgd:2+int4
-          --algorithm powergossip --consensus-step-size 0.5 | belongs to choco
+          --algorithm powergossip --consensus-step-size 0.5 | belongs to --algorithm choco
           --algorithm choco --compressor power-sgd:2 | promises no delta
           --algorithm ef-sgd --rule adam      | leave out --rule
           --algorithm ef-sgd --consensus-step-size 0.1 | belongs to --algorithm choco, deepsqueeze, c-gt, not to ef-sgd
