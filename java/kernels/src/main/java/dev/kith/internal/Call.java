@@ -4,6 +4,7 @@ import dev.kith.device.KithException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.regex.Pattern;
 
 /**
  * A kith_call with room for the text of an error. Queues keep one for all their operations; what
@@ -12,6 +13,10 @@ import java.lang.foreign.ValueLayout;
 public final class Call implements AutoCloseable {
   private static final long ERROR_CAPACITY = 1024;
   private static final long CURSOR = Abi.offset(Abi.CALL, "cursor");
+  private static final long BUDGET = Abi.offset(Abi.CALL, "budget_ns");
+  private static final long ERROR = Abi.offset(Abi.CALL, "error");
+  private static final long CAPACITY = Abi.offset(Abi.CALL, "error_capacity");
+  private static final Pattern FUNCTION = Pattern.compile("^kith_\\w+: ");
 
   /** A native call cannot be interrupted, so that long ones come back this often. */
   private static final long BUDGET_NANOS = 50_000_000;
@@ -34,9 +39,9 @@ public final class Call implements AutoCloseable {
     this.arena = arena;
     call = arena.allocate(Abi.CALL);
     error = arena.allocate(ERROR_CAPACITY);
-    call.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "budget_ns"), BUDGET_NANOS);
-    call.set(ValueLayout.ADDRESS, Abi.offset(Abi.CALL, "error"), error);
-    call.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CALL, "error_capacity"), ERROR_CAPACITY);
+    call.set(ValueLayout.JAVA_LONG, BUDGET, BUDGET_NANOS);
+    call.set(ValueLayout.ADDRESS, ERROR, error);
+    call.set(ValueLayout.JAVA_LONG, CAPACITY, ERROR_CAPACITY);
   }
 
   /**
@@ -95,7 +100,7 @@ public final class Call implements AutoCloseable {
   /** What the library said about the last failure; once. */
   String text() {
     // The library names its own function; users know the operation.
-    return take().replaceFirst("^kith_\\w+: ", "");
+    return FUNCTION.matcher(take()).replaceFirst("");
   }
 
   private String take() {

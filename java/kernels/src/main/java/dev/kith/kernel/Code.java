@@ -73,6 +73,13 @@ public record Code(Kind kind, int bits, int levels, Norm norm, boolean stochasti
     }
   }
 
+  private static final long AT_KIND = Abi.offset(Abi.CODE, "kind");
+  private static final long AT_BITS = Abi.offset(Abi.CODE, "bits");
+  private static final long AT_LEVELS = Abi.offset(Abi.CODE, "levels");
+  private static final long AT_NORM = Abi.offset(Abi.CODE, "norm");
+  private static final long AT_STOCHASTIC = Abi.offset(Abi.CODE, "stochastic");
+  private static final long AT_BLOCK = Abi.offset(Abi.CODE, "block");
+
   /**
    * Checks that the numbers fit the kind.
    *
@@ -238,11 +245,11 @@ public record Code(Kind kind, int bits, int levels, Norm norm, boolean stochasti
 
   /** Writes a kith_code. */
   void write(MemorySegment code) {
-    code.set(ValueLayout.JAVA_INT, Abi.offset(Abi.CODE, "kind"), kind.number);
-    code.set(ValueLayout.JAVA_INT, Abi.offset(Abi.CODE, "bits"), bits);
-    code.set(ValueLayout.JAVA_INT, Abi.offset(Abi.CODE, "levels"), levels);
-    code.set(ValueLayout.JAVA_INT, Abi.offset(Abi.CODE, "norm"), norm.number);
-    code.set(ValueLayout.JAVA_INT, Abi.offset(Abi.CODE, "stochastic"), stochastic ? 1 : 0);
-    code.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.CODE, "block"), block);
+    code.set(ValueLayout.JAVA_INT, AT_KIND, kind.number);
+    code.set(ValueLayout.JAVA_INT, AT_BITS, bits);
+    code.set(ValueLayout.JAVA_INT, AT_LEVELS, levels);
+    code.set(ValueLayout.JAVA_INT, AT_NORM, norm.number);
+    code.set(ValueLayout.JAVA_INT, AT_STOCHASTIC, stochastic ? 1 : 0);
+    code.set(ValueLayout.JAVA_LONG, AT_BLOCK, block);
   }
 }

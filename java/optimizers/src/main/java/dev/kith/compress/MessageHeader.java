@@ -3,6 +3,7 @@ package dev.kith.compress;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.HexFormat;
 import java.util.zip.CRC32C;
 
 /**
@@ -136,8 +137,11 @@ public record MessageHeader(
     int actual = checksum(message);
     if (stored != actual) {
       throw new MessageException(
-          "the checksum is %08x and the bytes give %08x: the message was damaged, send it again"
-              .formatted(stored, actual));
+          "the checksum is "
+              + HexFormat.of().toHexDigits(stored)
+              + " and the bytes give "
+              + HexFormat.of().toHexDigits(actual)
+              + ": the message was damaged, send it again");
     }
     return new MessageHeader(
         Short.toUnsignedInt(message.get(I16, 6)),
@@ -170,8 +174,11 @@ public record MessageHeader(
     int magic = header.get(I32, 0);
     if (magic != MAGIC) {
       throw new MessageException(
-          "the first bytes are %08x and a message begins with %08x: what came is no message"
-              .formatted(Integer.reverseBytes(magic), Integer.reverseBytes(MAGIC)));
+          "the first bytes are "
+              + HexFormat.of().toHexDigits(Integer.reverseBytes(magic))
+              + " and a message begins with "
+              + HexFormat.of().toHexDigits(Integer.reverseBytes(MAGIC))
+              + ": what came is no message");
     }
     int version = Short.toUnsignedInt(header.get(I16, 4));
     if (version != VERSION) {

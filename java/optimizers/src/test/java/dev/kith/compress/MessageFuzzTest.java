@@ -13,15 +13,12 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.SplittableRandom;
-import java.util.zip.CRC32C;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -35,12 +32,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class MessageFuzzTest {
   private static final long COUNT = Long.getLong("kith.fuzz.count", 400_000);
   private static final long SEED = Long.getLong("kith.fuzz.seed", 1);
-  private static final int NODE = 3;
-  private static final long ROUND = 7;
   private static final int LONGEST = 1 << 12;
-  private static final Layout LAYOUT =
-      Layout.builder().tensor("w", "a", 7, 6).tensor("b", "a", 5).build();
-
   private static final ValueLayout.OfInt I32 =
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfLong I64 =
@@ -78,9 +70,22 @@ class MessageFuzzTest {
   };
 
   static List<String> corpus() throws IOException {
-    try (var in = MessageFuzzTest.class.getResourceAsStream("corpus.txt")) {
+    return lines("corpus.txt");
+  }
+
+  private static List<String> lines(String resource) throws IOException {
+    try (var in = MessageFuzzTest.class.getResourceAsStream(resource)) {
       return new String(in.readAllBytes(), StandardCharsets.UTF_8).lines().toList();
     }
+  }
+
+  /** What {@code ci/fuzz messages} found to reach something new. */
+  @Test
+  void theCorpusOfGuidedFuzzingIsTakenOrRefusedAndNothingElse() throws IOException {
+    List<String> corpus = lines("fuzz-corpus.txt");
+    long taken =
+        corpus.stream().filter(line -> MessageFuzzer.taken(HexFormat.of().parseHex(line))).count();
+    assertTrue(0 < taken && taken < corpus.size(), taken + " of " + corpus.size());
   }
 
   private static Layout layout(String text) {
@@ -99,46 +104,34 @@ class MessageFuzzTest {
     byte[] bytes = HexFormat.of().parseHex(parts[3]);
     try (Queue queue = Device.cpu().newQueue();
         DeviceMatrix x = DeviceMatrix.allocate(queue, 1, layout(parts[1]), DType.F32);
-        Codec codec = Compressor.parse(parts[0]).bind(x, new Codec.Sender(NODE, 7, 0));
+        Codec codec =
+            Compressor.parse(parts[0]).bind(x, new Codec.Sender(MessageTarget.NODE, 7, 0));
         Messages messages = codec.messages()) {
       // On the heap and in native memory alike.
       MemorySegment heap = MemorySegment.ofArray(bytes);
       if (parts[2].equals("taken")) {
-        codec.read(heap, NODE, ROUND);
-        messages.take(ROUND, heap, new ReplayGuard(4));
+        codec.read(heap, MessageTarget.NODE, MessageTarget.ROUND);
+        messages.take(MessageTarget.ROUND, heap, new ReplayGuard(4));
         codec.decode(messages, x);
         return;
       }
       String text =
-          assertThrows(MessageException.class, () -> codec.read(heap, NODE, ROUND)).getMessage();
+          assertThrows(
+                  MessageException.class,
+                  () -> codec.read(heap, MessageTarget.NODE, MessageTarget.ROUND))
+              .getMessage();
       assertTrue(text.contains(parts[2]), text);
-      assertThrows(MessageException.class, () -> messages.take(ROUND, heap, new ReplayGuard(4)));
+      assertThrows(
+          MessageException.class,
+          () -> messages.take(MessageTarget.ROUND, heap, new ReplayGuard(4)));
       assertThrows(IllegalStateException.class, messages::round);
     }
   }
 
-  /** A codec with what it needs to decode. */
-  private record Target(
-      Codec codec, Messages messages, DeviceMatrix y, byte[] message, MemorySegment room) {}
-
-  private static List<Target> targets(Queue queue, Arena arena) {
-    List<Target> targets = new ArrayList<>();
-    for (String name : Compressors.all()) {
-      DeviceMatrix x = DeviceMatrix.allocate(queue, 1, LAYOUT, DType.F32);
-      float[] values = new float[Math.toIntExact(LAYOUT.size())];
-      SplittableRandom random = new SplittableRandom(name.hashCode());
-      for (int c = 0; c < values.length; c++) {
-        values[c] = (float) random.nextGaussian();
-      }
-      x.upload(values);
-      Codec codec = Compressor.parse(name).bind(x, new Codec.Sender(NODE, 7, 0));
-      Messages messages = codec.messages();
-      codec.encode(x, messages, ROUND);
-      MemorySegment room = arena.allocate(messages.messageBytes(), 8);
-      messages.write(new int[] {0}, room);
-      targets.add(new Target(codec, messages, x, room.toArray(ValueLayout.JAVA_BYTE), room));
+  private static void noise(SplittableRandom random, MemorySegment buffer, int from, int to) {
+    for (int i = from; i < to; i += 8) {
+      buffer.set(I64, i, random.nextLong()); // The room is longer than any message.
     }
-    return targets;
   }
 
   /** Changes a copy of a message in {@code buffer}; returns the length. */
@@ -162,9 +155,7 @@ class MessageFuzzTest {
         case 2 -> length = random.nextInt(length + 1);
         case 3 -> {
           int more = Math.min(LONGEST - length, random.nextInt(80));
-          for (int i = 0; i < more; i++) {
-            buffer.set(ValueLayout.JAVA_BYTE, length + i, (byte) random.nextInt());
-          }
+          noise(random, buffer, length, length + more);
           length += more;
         }
         case 4 -> {
@@ -188,11 +179,7 @@ class MessageFuzzTest {
           MemorySegment.copy(other, cut, buffer, ValueLayout.JAVA_BYTE, cut, other.length - cut);
           length = other.length;
         }
-        case 7 -> {
-          for (int i = MessageHeader.BYTES; i < length; i++) {
-            buffer.set(ValueLayout.JAVA_BYTE, i, (byte) random.nextInt());
-          }
-        }
+        case 7 -> noise(random, buffer, MessageHeader.BYTES, length);
         default -> {
           long at = 4L * random.nextInt(Math.max(1, length / 4));
           buffer.set(I32, at, buffer.get(I32, at) + random.nextInt(5) - 2);
@@ -202,16 +189,6 @@ class MessageFuzzTest {
     return length;
   }
 
-  /** Makes length and checksum right, so that the checks behind them are reached. */
-  private static void seal(MemorySegment message) {
-    message.set(I64, 24, message.byteSize() - MessageHeader.BYTES);
-    CRC32C crc = new CRC32C();
-    ByteBuffer bytes = message.asByteBuffer();
-    crc.update(bytes.slice(0, 60));
-    crc.update(bytes.slice(64, bytes.capacity() - 64));
-    message.set(I32, 60, (int) crc.getValue());
-  }
-
   @Test
   void mutatedMessagesAreTakenOrRefusedAndNothingElse(TestReporter reporter) {
     SplittableRandom random = new SplittableRandom(SEED);
@@ -219,23 +196,22 @@ class MessageFuzzTest {
     long taken = 0;
     try (Queue queue = Device.cpu().newQueue();
         Arena arena = Arena.ofConfined()) {
-      List<Target> targets = targets(queue, arena);
+      List<MessageTarget> targets =
+          Compressors.all().stream().map(name -> new MessageTarget(name, queue)).toList();
       MemorySegment buffer = arena.allocate(2 * LONGEST, 8);
       for (long k = 0; k < COUNT; k++) {
-        Target target = targets.get((int) (k % targets.size()));
-        byte[] other = targets.get(random.nextInt(targets.size())).message();
-        int length = mutate(random, target.message(), other, buffer);
+        MessageTarget target = targets.get((int) (k % targets.size()));
+        byte[] other = targets.get(random.nextInt(targets.size())).right();
+        int length = mutate(random, target.right(), other, buffer);
         MemorySegment message = buffer.asSlice(0, length);
         if (length >= MessageHeader.BYTES && random.nextInt(4) != 0) {
-          seal(message);
+          MessageTarget.seal(message);
         }
         try {
-          MessageHeader header = target.codec().read(message, NODE, ROUND);
-          assertEquals(NODE, header.node());
+          target.read(message);
           taken++;
           if (taken % 64 == 0) {
-            target.messages().take(ROUND, message, new ReplayGuard(NODE + 1));
-            target.codec().decode(target.messages(), target.y());
+            target.use(message);
           }
         } catch (MessageException e) {
           refused++;
@@ -243,11 +219,7 @@ class MessageFuzzTest {
         }
       }
       queue.sync();
-      for (Target target : targets) {
-        target.messages().close();
-        target.codec().close();
-        target.y().close();
-      }
+      targets.forEach(MessageTarget::close);
     }
     reporter.publishEntry(
         "fuzz", COUNT + " messages, " + taken + " taken, " + refused + " refused");
