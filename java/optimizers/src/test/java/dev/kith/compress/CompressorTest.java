@@ -10,8 +10,12 @@ import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.device.Queue;
+import dev.kith.kernel.MixingWeights;
 import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -153,7 +157,7 @@ class CompressorTest {
   @ParameterizedTest
   @MethodSource("names")
   void theResidualIsWhatTheMessageLoses(String name) {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
         DeviceMatrix minus = rows(queue, 3, LAYOUT, 2);
         DeviceMatrix e = rows(queue, 3, LAYOUT, 3);
@@ -178,7 +182,7 @@ class CompressorTest {
   @ParameterizedTest
   @MethodSource("names")
   void aMessageIsAFunctionOfRowNodeRoundSeedAndChannelAlone(String name) {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = rows(queue, 4, LAYOUT, 1);
         DeviceMatrix part = x.rows(2, 3);
         Codec all = Compressor.parse(name).bind(x, new Codec.Sender(5, 9, 1));
@@ -194,10 +198,50 @@ class CompressorTest {
     }
   }
 
+  /** Of everything that a codec does on one device: words, residual, sum. */
+  private static List<Object> everything(Device device, String name) {
+    List<Object> bits = new ArrayList<>();
+    try (Queue queue = device.newQueue();
+        DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
+        DeviceMatrix minus = rows(queue, 3, LAYOUT, 2);
+        DeviceMatrix e = rows(queue, 3, LAYOUT, 3);
+        DeviceMatrix y = rows(queue, 2, LAYOUT, 4);
+        MixingWeights weights =
+            MixingWeights.sparse(
+                queue,
+                2,
+                3,
+                new long[] {0, 2, 5},
+                new int[] {0, 2, 0, 1, 2},
+                new double[] {0.5, -0.25, 0.125, 0.75, 0.3});
+        Codec codec = Compressor.parse(name).bind(x, new Codec.Sender(5, 9, 1));
+        Messages messages = codec.messages()) {
+      for (int round = 0; round < 2; round++) {
+        codec.encode(x, Optional.of(minus), Optional.of(e), messages, round);
+        codec.accumulate(Optional.of(weights), messages, Optional.empty(), round == 1, y);
+        for (int word : messages.words().toInts()) {
+          bits.add(word);
+        }
+        for (DeviceMatrix m : List.of(e, y)) {
+          for (float value : m.toFloats()) {
+            bits.add(Float.floatToIntBits(value));
+          }
+        }
+      }
+    }
+    return bits;
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void messagesResidualsAndSumsAreThoseOfTheCpu(String name) {
+    assertEquals(everything(Device.cpu(), name), everything(TestDevice.chosen(), name));
+  }
+
   @Test
   void whatIsDrawnDiffersByNodeRoundSeedAndChannel() {
     for (String name : List.of("random-k:0.1", "qsgd:4", "natural", "int4:stochastic")) {
-      try (Queue queue = Device.cpu().newQueue();
+      try (Queue queue = TestDevice.chosen().newQueue();
           DeviceMatrix x = rows(queue, 1, LAYOUT, 1)) {
         Set<List<Integer>> seen = new HashSet<>();
         for (long[] of :
@@ -217,7 +261,7 @@ class CompressorTest {
 
   @Test
   void aCommonSubsetIsThatOfAllNodes() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
         DeviceMatrix y = x.like();
         Codec codec = Compressor.parse("random-k:7:common").bind(x, new Codec.Sender(5, 9, 1));
@@ -239,7 +283,7 @@ class CompressorTest {
 
   @Test
   void theWarmStartIsKeptUndoneAndSaved() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = rows(queue, 2, LAYOUT, 1);
         Codec codec = Compressor.parse("power-sgd:2").bind(x, new Codec.Sender(0, 9, 1));
         Codec cold = Compressor.parse("power-sgd:2:cold").bind(x, new Codec.Sender(0, 9, 1));
@@ -265,7 +309,7 @@ class CompressorTest {
   void repeatedLowRankEncodingFindsTheBestApproximation() {
     // The rank-1 part of M = u v^T + small: with a warm start the error goes to that of the SVD.
     Layout layout = Layout.builder().tensor("m", "a", 6, 8).build();
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = DeviceMatrix.allocate(queue, 1, layout, DType.F32);
         DeviceMatrix y = x.like();
         Codec codec = Compressor.parse("power-sgd:1").bind(x, new Codec.Sender(0, 9, 1));
@@ -291,9 +335,10 @@ class CompressorTest {
 
   @Test
   void rowsThatDoNotFitAreRefused() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
         DeviceMatrix wide = DeviceMatrix.allocate(queue, 3, 300, DType.F32);
+        DeviceMatrix narrow = wide.columns(0, 30);
         DeviceMatrix doubles = DeviceMatrix.allocate(queue, 3, 30, DType.F64);
         Codec codec = Compressor.parse("int8").bind(x, new Codec.Sender(0, 9, 1));
         Codec other = Compressor.parse("int8").bind(x, new Codec.Sender(0, 9, 1));
@@ -308,9 +353,7 @@ class CompressorTest {
       assertTrue(
           assertThrows(
                   IllegalArgumentException.class,
-                  () ->
-                      Compressor.parse("top-k:31")
-                          .bind(wide.columns(0, 30), new Codec.Sender(0, 9, 1)))
+                  () -> Compressor.parse("top-k:31").bind(narrow, new Codec.Sender(0, 9, 1)))
               .getMessage()
               .contains("30 columns"));
       assertThrows(IllegalArgumentException.class, () -> codec.encode(wide, messages, 0));
@@ -329,7 +372,7 @@ class CompressorTest {
   @ParameterizedTest
   @MethodSource("names")
   void aRowThatIsNotFiniteRaisesItsFlagAlone(String name) {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = rows(queue, 3, LAYOUT, 1);
         Codec codec = Compressor.parse(name).bind(x, new Codec.Sender(5, 9, 1));
         Messages messages = codec.messages()) {
@@ -346,6 +389,74 @@ class CompressorTest {
       codec.encode(x, messages, 5);
       assertArrayEquals(new int[3], flags(messages));
     }
+  }
+
+  /** v - decode(C(v)) is kept, nothing is flagged, and the message passes its own check. */
+  private static void lawHolds(String name, Layout layout, double value) {
+    try (Queue queue = TestDevice.chosen().newQueue();
+        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, layout, DType.F32);
+        DeviceMatrix e = x.like();
+        DeviceMatrix y = x.like();
+        Codec codec = Compressor.parse(name).bind(x, new Codec.Sender(0, 9, 0));
+        Messages messages = codec.messages();
+        Arena arena = Arena.ofConfined()) {
+      x.fill(value);
+      codec.encode(x, Optional.empty(), Optional.of(e), messages, 0);
+      MemorySegment sent = arena.allocate(2 * messages.messageBytes(), 8);
+      messages.write(new int[] {0, 1}, sent);
+      messages.take(0, sent, new ReplayGuard(2));
+      codec.decode(messages, y);
+      float[] xs = x.toFloats();
+      float[] es = e.toFloats();
+      float[] ys = y.toFloats();
+      for (int k = 0; k < xs.length; k++) {
+        assertTrue(Float.isFinite(ys[k]), () -> name + " of " + value);
+        assertEquals(0f + xs[k] - ys[k], es[k], () -> name + " of " + value); // v = 0 + x
+      }
+      assertArrayEquals(new int[2], flags(messages), () -> name + " of " + value);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void rowsOfZerosOfEqualNumbersAndOfOneNumberAreEncoded(String name) {
+    for (double value : new double[] {0, -0.0, 2.5, -3, 0x1p-140, 1e15}) {
+      lawHolds(name, LAYOUT, value);
+      if (name.equals("random-k:5:unscaled")) {
+        assertThrows(IllegalArgumentException.class, () -> lawHolds(name, Layout.flat(1), value));
+      } else {
+        lawHolds(name, Layout.flat(1), value);
+      }
+    }
+  }
+
+  @Test
+  void whatDoesNotFitIntoAMessageStaysInTheResidual() {
+    try (Queue queue = TestDevice.chosen().newQueue();
+        DeviceMatrix x = DeviceMatrix.row(queue, 1f, 0.1f, 2f, 3f);
+        DeviceMatrix e = x.like();
+        DeviceMatrix y = x.like();
+        Codec codec =
+            Compressor.parse("threshold:0.5:capacity=2").bind(x, new Codec.Sender(0, 9, 0));
+        Messages messages = codec.messages()) {
+      codec.encode(x, Optional.empty(), Optional.of(e), messages, 0);
+      codec.decode(messages, y);
+      assertArrayEquals(new float[] {1, 0, 2, 0}, y.toFloats());
+      assertArrayEquals(new float[] {0, 0.1f, 0, 3}, e.toFloats());
+      assertArrayEquals(new int[] {4}, messages.flags().toInts());
+      assertTrue(messages.nonFiniteNode().isEmpty());
+      x.fill(0);
+      codec.encode(x, Optional.empty(), Optional.of(e), messages, 1);
+      codec.decode(messages, y);
+      assertArrayEquals(new float[] {0, 0, 0, 3}, y.toFloats());
+      assertArrayEquals(new int[1], messages.flags().toInts());
+    }
+    assertTrue(
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> Compressor.parse("threshold:0.5:capacity=5").words(Layout.flat(4)))
+            .getMessage()
+            .contains("there are 4 columns"));
   }
 
   private static int[] flags(Messages messages) {

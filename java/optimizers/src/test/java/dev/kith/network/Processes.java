@@ -1,6 +1,6 @@
 package dev.kith.network;
 
-import dev.kith.device.Device;
+import dev.kith.compress.TestDevice;
 import dev.kith.device.Queue;
 import java.util.ArrayList;
 import java.util.List;
@@ -53,7 +53,7 @@ public final class Processes {
             threads.submit(
                 () -> {
                   try (transport;
-                      Queue queue = Device.cpu().newQueue()) {
+                      Queue queue = TestDevice.chosen().newQueue()) {
                     return program.run(transport, queue);
                   }
                 }));
