@@ -5,15 +5,14 @@
  * thread's stack, and another fiber goes on. A kernel without barriers so runs on one stack. The order depends on the
  * seed, the launch and the block, not on the cores.
  *
- * Of every word of shared memory a cell keeps who wrote it last and who read it since. Two accesses of different threads,
- * one of them a write, are a race unless __syncthreads lies between them (the epoch differs) or, within a warp, a meeting
- * that both threads know of (the stamp of the earlier access is known to the later thread). Epochs grow over blocks, so
- * cells need no clearing.
+ * Of every element of shared memory a cell keeps who wrote it last and who read it since. Two accesses of different
+ * threads, one of them a write, are a race unless __syncthreads lies between them (the epoch differs) or, within a warp, a
+ * meeting that both threads know of (the stamp of the earlier access is known to the later thread). Epochs grow over
+ * blocks, so cells need no clearing. The cell of an element is that of its first word: a static array is always seen as
+ * elements of one type. Dynamic memory that is seen as elements of two sizes has cells for words from then on.
  */
 #include <pthread.h>
-#include <setjmp.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <xmmintrin.h>
 
 #include <algorithm>
@@ -38,6 +37,8 @@ __thread __attribute__((tls_model("initial-exec"))) uint3 gridDim;
 
 namespace kith::emulation {
 
+__thread __attribute__((tls_model("initial-exec"))) Watch watch;
+
 namespace {
 
 constexpr size_t kStackBytes = KITH_ADDRESS_SANITIZER ? 512 << 10 : 128 << 10;
@@ -52,17 +53,15 @@ constexpr uint16_t kAtomicWriter = 0x8000;
 constexpr uint64_t kThreadsWorthSharing = 4096;
 
 struct Fiber {
-  jmp_buf context;
+  void* at = nullptr;             /* the stack pointer while it does not run; NULL: not started */
   unsigned char* stack = nullptr; /* NULL: the stack of the machine's thread */
   size_t bytes = 0;
-  bool started = false;
   void* sanitizer = nullptr; /* the sanitizer's own stack of this fiber */
 };
 
 struct Thread {
   Fiber* fiber; /* NULL: not started */
   Meeting meeting;
-  bool ended;
   uint8_t source;
   unsigned mask;
   unsigned line;
@@ -73,6 +72,8 @@ struct Thread {
 
 /* What the lanes of a warp know of each other's accesses: all up to stamp `full`, or, where `partial`, known[a][b]. */
 struct Warp {
+  uint32_t ended;   /* lanes */
+  uint32_t waiting; /* lanes at a meeting of the warp */
   uint32_t stamp;
   uint32_t full;
   bool partial;
@@ -102,17 +103,22 @@ struct Worker {
   Random random{0};
 
   Fiber machine;
+  void* abandoned = nullptr; /* where a block stopped; not on its stack, which the sanitizer may have taken down */
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Fiber*> idle;
 
   unsigned char* arena = nullptr;
+  size_t dynamic_end = 0;     /* static arrays lie behind */
+  size_t dynamic_element = 0; /* bytes of an element of dynamic memory; 0: nobody has asked */
+  bool dynamic_mixed = false; /* there are several: cells are those of words */
   size_t static_used = 0;
   struct Array {
     const void* identity;
     size_t offset;
   };
   std::vector<Array> arrays;
-  Cell* cells = nullptr; /* of words, then of bytes */
+  Cell* cells = nullptr;       /* of elements by their first word, then of bytes */
+  uint32_t* settled = nullptr; /* see Watch */
   uint32_t epoch = 0;
   uint32_t first_epoch = 0;
   bool checks = false;
@@ -141,24 +147,53 @@ std::string thread_text(const Worker& w, unsigned thread) {
 
 /* ---- fibers -------------------------------------------------------------------------------------------------------- */
 
-void fiber_main();
+[[noreturn]] void fiber_main();
 
-/* Goes on where `to` stopped; returns when somebody switches to `from`. Not inlined: setjmp returns twice. */
-__attribute__((noinline)) void switch_to(Fiber* from, Fiber* to) {
+/* Lays what a function must keep for its caller onto the present stack, and the stack pointer into *from; goes on from
+   `to`, which was laid down in the same way. setjmp and longjmp take six times as long. */
+extern "C" void kith_emulation_switch(void** from, void* to);
+asm(R"(
+  .text
+  .p2align 4
+  .hidden kith_emulation_switch
+  .globl kith_emulation_switch
+  .type kith_emulation_switch, @function
+kith_emulation_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .size kith_emulation_switch, . - kith_emulation_switch
+)");
+
+/* Where a fiber that has not run begins: the first switch pops six registers and returns into fiber_main, whose own
+   return address is 0. */
+void* beginning(const Fiber& fiber) {
+  void** top = reinterpret_cast<void**>(fiber.stack + fiber.bytes);
+  *--top = nullptr;
+  *--top = reinterpret_cast<void*>(&fiber_main);
+  for (int i = 0; i < 6; i++) *--top = nullptr;
+  return top;
+}
+
+/* Goes on where `to` stopped; returns when somebody switches to `from`. */
+void switch_to(Fiber* from, Fiber* to) {
+  if (to->at == nullptr) to->at = beginning(*to);
 #if KITH_ADDRESS_SANITIZER
   __sanitizer_start_switch_fiber(&from->sanitizer, to->stack, to->bytes);
 #endif
-  if (_setjmp(from->context) == 0) {
-    if (to->started) _longjmp(to->context, 1);
-    to->started = true;
-    ucontext_t fresh;
-    getcontext(&fresh);
-    fresh.uc_stack.ss_sp = to->stack;
-    fresh.uc_stack.ss_size = to->bytes;
-    fresh.uc_link = nullptr;
-    makecontext(&fresh, fiber_main, 0);
-    setcontext(&fresh);
-  }
+  kith_emulation_switch(&from->at, to->at);
 #if KITH_ADDRESS_SANITIZER
   __sanitizer_finish_switch_fiber(from->sanitizer, nullptr, nullptr);
 #endif
@@ -192,23 +227,26 @@ unsigned lanes_of_warp(const Worker& w, unsigned warp) {
   return count >= kLanes ? 0xffffffffu : (1u << count) - 1;
 }
 
+bool has_ended(const Worker& w, unsigned thread) {
+  return (w.warps[thread / kLanes].ended >> thread % kLanes & 1u) != 0;
+}
+
 /* Lets the warp's lanes of one mask go on where all of them have arrived that have not ended. */
 bool complete(Worker& w, unsigned warp, unsigned first) {
   Thread* const lanes = w.threads + warp * kLanes;
-  const unsigned mask = lanes[first].mask & lanes_of_warp(w, warp);
+  Warp& known = w.warps[warp];
+  const unsigned present = lanes[first].mask & lanes_of_warp(w, warp) & ~known.ended;
+  if ((present & ~known.waiting) != 0) return false;
   const Meeting meeting = lanes[first].meeting;
-  unsigned present = 0;
-  for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
+  for (unsigned rest = present; rest != 0; rest &= rest - 1) {
     const unsigned l = static_cast<unsigned>(__builtin_ctz(rest));
-    if (lanes[l].ended) continue;
     if (lanes[l].meeting != meeting || lanes[l].mask != lanes[first].mask) return false;
-    present |= 1u << l;
   }
   uint64_t votes = 0;
   for (unsigned l = 0; l < kLanes; l++) {
     if ((present >> l & 1u) != 0 && lanes[l].value != 0) votes |= 1ull << l;
   }
-  Warp& known = w.warps[warp];
+  known.waiting &= ~present;
   if (present == lanes_of_warp(w, warp)) {
     known.full = known.stamp;
   } else {
@@ -290,7 +328,7 @@ void resolve(Worker& w) {
       w.threads[t].result = votes;
       make_ready(w, t);
     }
-    w.epoch++;
+    watch.epoch = ++w.epoch;
     return;
   }
   for (unsigned t = 0; t < w.thread_count; t++) {
@@ -303,7 +341,7 @@ void resolve(Worker& w) {
     w.current = first;
     stop(cudaErrorLaunchFailure, "waits at %s for %s, which %s; every thread that is waited for must reach it",
          name_of(w.threads[first].meeting), thread_text(w, t).c_str(),
-         w.threads[t].ended ? "has ended" : "waits elsewhere");
+         has_ended(w, t) ? "has ended" : "waits elsewhere");
   }
   w.current = first;
   stop(cudaErrorLaunchFailure,
@@ -324,7 +362,7 @@ int take(Worker& w) {
   return thread;
 }
 
-void fiber_main() {
+[[noreturn]] void fiber_main() {
 #if KITH_ADDRESS_SANITIZER
   __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
@@ -332,7 +370,7 @@ void fiber_main() {
   Fiber* const self = w.threads[w.current].fiber;
   for (;;) {
     w.kernel->call(w.kernel->arguments);
-    w.threads[w.current].ended = true;
+    w.warps[w.current / kLanes].ended |= 1u << w.current % kLanes;
     w.ended++;
     const int next = take(w);
     Fiber* to = &w.machine;
@@ -364,14 +402,15 @@ void park(Worker& w) {
 Worker::Worker() {
   arena = static_cast<unsigned char*>(std::aligned_alloc(256, kArenaBytes));
   cells = static_cast<Cell*>(std::calloc(kWordCells + kArenaBytes, sizeof(Cell)));
-  if (arena == nullptr || cells == nullptr) std::abort();
-  machine.started = true;
+  settled = static_cast<uint32_t*>(std::calloc(kWordCells, sizeof(uint32_t)));
+  if (arena == nullptr || cells == nullptr || settled == nullptr) std::abort();
 }
 
 Worker::~Worker() {
   discard_fibers();
   std::free(arena);
   std::free(cells);
+  std::free(settled);
 }
 
 void Worker::discard_fibers() {
@@ -399,20 +438,26 @@ bool Worker::block(uint64_t index, uint64_t seed) {
     ready[t] = static_cast<uint16_t>(t);
     threads[t].fiber = nullptr;
     threads[t].meeting = Meeting::kNone;
-    threads[t].ended = false;
   }
   for (unsigned warp = 0; warp * kLanes < thread_count; warp++) {
+    warps[warp].ended = 0;
+    warps[warp].waiting = 0;
     warps[warp].stamp = 1;
     warps[warp].full = 0;
     warps[warp].partial = false;
   }
   arrays.clear();
-  static_used = (kernel->shared_bytes + 15) / 16 * 16;
+  dynamic_end = (kernel->shared_bytes + 15) / 16 * 16;
+  dynamic_element = 0;
+  dynamic_mixed = false;
+  static_used = dynamic_end;
   if (epoch > 0xfffff000u) {
     std::memset(static_cast<void*>(cells), 0, (kWordCells + kArenaBytes) * sizeof(Cell));
+    std::memset(settled, 0, kWordCells * sizeof(uint32_t));
     epoch = 0;
   }
   first_epoch = ++epoch;
+  watch = Watch{arena, settled, epoch};
   if (checks) std::memset(arena, 0xff, kernel->shared_bytes);
   take(*this);
   threads[current].fiber = idle_fiber(*this);
@@ -538,7 +583,8 @@ void stop(cudaError_t error, const char* format, ...) {
   /* The fibers of this block are never entered again. */
   __sanitizer_start_switch_fiber(nullptr, w.machine.stack, w.machine.bytes);
 #endif
-  _longjmp(w.machine.context, 1);
+  kith_emulation_switch(&w.abandoned, w.machine.at);
+  __builtin_unreachable();
 }
 
 int barrier(bool predicate, unsigned line, const char* file) {
@@ -564,6 +610,7 @@ uint64_t meet(Meeting meeting, unsigned mask, uint64_t value, unsigned source) {
   thread.mask = mask;
   thread.value = value;
   thread.source = static_cast<uint8_t>(source);
+  w.warps[self / kLanes].waiting |= 1u << self % kLanes;
   complete(w, self / kLanes, self % kLanes);
   park(w);
   return thread.result;
@@ -576,10 +623,9 @@ unsigned char* static_shared(const char* name, const void* identity, size_t byte
   for (const Worker::Array& array : w.arrays) {
     if (array.identity == identity) return w.arena + array.offset;
   }
-  const size_t dynamic = (w.kernel->shared_bytes + 15) / 16 * 16;
-  if (w.static_used - dynamic + bytes > kSharedStatic) {
+  if (w.static_used - w.dynamic_end + bytes > kSharedStatic) {
     stop(cudaErrorLaunchOutOfResources, "declares %s, with which its shared arrays take %zu of %zu bytes", name,
-         w.static_used - dynamic + bytes, kSharedStatic);
+         w.static_used - w.dynamic_end + bytes, kSharedStatic);
   }
   const size_t offset = w.static_used;
   w.static_used += (bytes + 15) / 16 * 16;
@@ -588,9 +634,21 @@ unsigned char* static_shared(const char* name, const void* identity, size_t byte
   return w.arena + offset;
 }
 
-unsigned char* dynamic_shared(size_t* bytes) {
-  *bytes = worker->kernel->shared_bytes;
-  return worker->arena;
+unsigned char* dynamic_shared(size_t element, size_t* bytes) {
+  Worker& w = *worker;
+  *bytes = w.kernel->shared_bytes;
+  /* Elements below a word have cells of their own. */
+  if (element >= 4 && w.dynamic_element == 0) w.dynamic_element = element;
+  if (element >= 4 && w.dynamic_element != element && !w.dynamic_mixed) {
+    w.dynamic_mixed = true;
+    const size_t words = w.dynamic_element / 4;
+    for (size_t at = 0; at + words <= w.dynamic_end / 4; at += words) {
+      std::fill_n(w.cells + at + 1, words - 1, w.cells[at]);
+      w.settled[at] = 0;
+    }
+    w.dynamic_element = 4;
+  }
+  return w.arena;
 }
 
 namespace {
@@ -637,7 +695,9 @@ void check_cell(Worker& w, Cell& cell, Access access, const char* name, int64_t 
       cell.read_lanes = bit;
     } else if (cell.read_warp != warp) {
       cell.read_warp = kSeveralWarps;
-    } else if (cell.read_stamp != stamp || cell.read_lanes != bit) {
+    } else if (cell.read_stamp == stamp) {
+      cell.read_lanes |= bit; /* nobody knows of this stamp yet */
+    } else {
       /* Readers that this one knows of are forgotten: who is ordered after it is ordered after them. */
       uint32_t unknown = 0;
       for (uint32_t rest = cell.read_lanes; rest != 0; rest &= rest - 1) {
@@ -672,7 +732,17 @@ void check(const void* address, size_t bytes, Access access, const char* name, i
     check_cell(w, w.cells[kWordCells + offset], access, name, index);
     return;
   }
-  for (size_t word = offset / 4; word < (offset + bytes) / 4; word++) check_cell(w, w.cells[word], access, name, index);
+  const bool dynamic = offset < w.dynamic_end;
+  const size_t element = dynamic ? w.dynamic_element : bytes;
+  for (size_t at = offset; at < offset + bytes; at += element) {
+    check_cell(w, w.cells[at / 4], access, name, index);
+  }
+  /* Nobody has written it since the last barrier, and who does now is told of its readers. */
+  const Cell& cell = w.cells[offset / 4];
+  if (access == Access::kRead && !(dynamic && w.dynamic_mixed) && cell.read_warp == kSeveralWarps &&
+      cell.write_epoch != w.epoch) {
+    w.settled[offset / 4] = w.epoch;
+  }
 }
 
 }  // namespace kith::emulation

@@ -21,7 +21,7 @@ namespace kith::emulation {
 struct Settings {
   uint64_t seed;
   bool checks;
-  bool leaks;
+  uint64_t leaks; /* 0: not reported; 1: reported; 2: they end the process with 1 too */
   int threads;
   int devices;
   int driver;

@@ -404,6 +404,39 @@ void missingSyncwarp() {
   FINDS(cudaErrorLaunchFailure, "kernel neighbours<true>", " tile[", "put __syncwarp() there");
 }
 
+struct Four {
+  int v[4];
+};
+
+/* Elements of 16 bytes in dynamic memory, in part also seen as words. */
+template <bool kBug, bool kWords>
+KITH_KERNEL(64)
+void elements(int* x) {
+  KITH_DYNAMIC_SHARED(Four, wide);
+  const unsigned t = threadIdx.x;
+  wide[t] = Four{{1, 2, 3, static_cast<int>(t)}};
+  if constexpr (!kBug) __syncthreads();
+  if constexpr (kWords) {
+    KITH_DYNAMIC_SHARED(int, narrow);
+    x[t] = narrow[4 * (63 - t) + 3];
+  } else {
+    const Four other = wide[63 - t];
+    x[t] = other.v[3];
+  }
+}
+
+template <bool kWords>
+void missingSyncthreadsOfElements() {
+  Array<int> x(64);
+  OK(KITH_LAUNCH((elements<false, kWords>), 1, 64, 1024, nullptr, x.data));
+  EXPECT(x.host()[1] == 62);
+  OK(KITH_LAUNCH((elements<true, kWords>), 1, 64, 1024, nullptr, x.data));
+  FINDS(cudaErrorLaunchFailure, "kernel elements<true, kWords>, block (0, 0, 0), thread (",
+        kWords ? " narrow[" : " wide[");
+}
+void raceOfWideElements() { missingSyncthreadsOfElements<false>(); }
+void raceOfWideElementsAndWords() { missingSyncthreadsOfElements<true>(); }
+
 /* Half a warp meets, the other half writes: only the lanes that met are ordered. */
 template <bool kBug>
 KITH_KERNEL(32)
@@ -696,6 +729,9 @@ bool has(const std::string& text, const char* part) {
 
 void leaksAreReported() {
   EXPECT(has(outcome("", "leakedStream"), "never released: 1 streams, 0 events, 0 graphs, 0 allocations of 0 bytes"));
+  EXPECT(has(outcome("", "leakedStream"), "status 0"));
+  EXPECT(has(outcome("KITH_EMULATION_LEAKS=2", "leakedStream"), "status 1"));
+  EXPECT(has(outcome("KITH_EMULATION_LEAKS=2", "printOrder"), "status 0"));
   EXPECT(outcome("", "printOrder").find("never released") == std::string::npos);
 }
 
@@ -753,6 +789,8 @@ constexpr Test kTests[] = {TEST(treesAddUp),
                            TEST(missingSecondSyncthreads),
                            TEST(missingSyncwarp),
                            TEST(missingLanesInAMask),
+                           TEST(raceOfWideElements),
+                           TEST(raceOfWideElementsAndWords),
                            TEST(sameValueRace),
                            PLAIN_TEST(outOfBoundsByOne),
                            TEST(outOfBoundsInSharedMemory),

@@ -326,7 +326,13 @@ class BadInputTest {
     refused("BF16", () -> Product.multiply(m(DType.BF16, 3, 4), false, b, false, c));
     refused(
         "overlap",
-        () -> Product.multiply(f32(3, 3), false, c.columns(0, 3), false, c.columns(2, 5)));
+        () ->
+            Product.multiply(
+                f32(3, 3),
+                false,
+                session.keep(c.columns(0, 3)),
+                false,
+                session.keep(c.columns(2, 5))));
     refused(
         "-1",
         () -> Product.multiply(-1, 1, Batch.of(a), false, Batch.of(b), false, 0, Batch.of(c)));
@@ -360,7 +366,9 @@ class BadInputTest {
     refused("1 x 4", () -> Product.biasActivate(1, h, Batch.of(f32(1, 4)), true));
     refused("F64", () -> Product.biasActivate(1, h, Batch.of(f64(1, 5)), true));
     DeviceMatrix big = f32(4, 5);
-    refused("overlap", () -> Product.biasActivate(1, Batch.of(big), Batch.of(big.row(2)), true));
+    refused(
+        "overlap",
+        () -> Product.biasActivate(1, Batch.of(big), Batch.of(session.keep(big.row(2))), true));
     refused(
         "3 x 4",
         () -> Product.biasActivateBackward(1, Batch.of(f32(3, 4)), h, Batch.of(f32(1, 5)), true));
@@ -417,7 +425,15 @@ class BadInputTest {
     refused("F64", () -> Sparsify.top(x, none, Optional.of(f64(2, 5)), 2, 0, sent, none));
     refused(
         "overlap",
-        () -> Sparsify.top(x, none, none, 1, 0, sent, Optional.of(sent.row(1).columns(0, 2))));
+        () ->
+            Sparsify.top(
+                x,
+                none,
+                none,
+                1,
+                0,
+                sent,
+                Optional.of(session.keep(session.keep(sent.row(1)).columns(0, 2)))));
     refused("F32", () -> Sparsify.at(x, none, none, f32(2, 3), 1, sent, none));
     refused("overlap", () -> Sparsify.at(x, none, none, sent, 1, sent, none));
     refused("1 x 3", () -> Sparsify.above(x, none, none, f64(1, 3), 2, sent, none));
@@ -462,7 +478,7 @@ class BadInputTest {
     refused(
         "5",
         () -> {
-          DeviceMatrix columns = DeviceMatrix.rowOf(session.queue(), tooFar);
+          DeviceMatrix columns = session.keep(DeviceMatrix.rowOf(session.queue(), tooFar));
           Sparsify.at(x, none, none, columns, 1, sent, none);
           session.queue().sync();
         });
@@ -489,24 +505,29 @@ class BadInputTest {
         "overlap",
         () ->
             Quantize.quantize(
-                int8, nothing, x, none, none, sent, Optional.of(sent.row(1).columns(0, 2))));
+                int8,
+                nothing,
+                x,
+                none,
+                none,
+                sent,
+                Optional.of(session.keep(session.keep(sent.row(1)).columns(0, 2)))));
     DeviceMatrix wide = m(DType.I32, 2, 9);
-    DeviceMatrix floats = wide.bits(DType.F32).columns(0, 5);
-    refused("overlap", () -> Quantize.quantize(int8, nothing, floats, wide.columns(4, 8)));
+    DeviceMatrix floats = session.keep(session.keep(wide.bits(DType.F32)).columns(0, 5));
+    DeviceMatrix later = session.keep(wide.columns(4, 8));
+    refused("overlap", () -> Quantize.quantize(int8, nothing, floats, later));
     refused(
         "overlap",
         () -> {
           Optional<DeviceMatrix> residual = Optional.of(floats);
-          Quantize.quantize(int8, nothing, x, none, residual, wide.columns(4, 8), none);
+          Quantize.quantize(int8, nothing, x, none, residual, later, none);
         });
     DeviceMatrix y = f32(3, 5);
     Optional<MixingWeights> identity = Optional.empty();
     refused("3 x 5", () -> Quantize.accumulate(identity, int8, sent, none, true, y));
     refused("F64", () -> Quantize.accumulate(identity, int8, sent, none, true, f64(2, 5)));
     refused("2 x 9", () -> Quantize.accumulate(identity, int8, f32(2, 9), none, true, f32(2, 5)));
-    refused(
-        "overlap",
-        () -> Quantize.accumulate(identity, int8, wide.columns(4, 8), none, true, floats));
+    refused("overlap", () -> Quantize.accumulate(identity, int8, later, none, true, floats));
     refused(
         "halo",
         () -> Quantize.accumulate(identity, int8, sent, Optional.of(sent), true, f32(2, 5)));
@@ -552,21 +573,28 @@ class BadInputTest {
     refused("2 x 12", () -> lowRank.left(x, Optional.of(f32(2, 12)), none, q, p, none));
     refused("3 x 13", () -> lowRank.left(x, none, Optional.of(f32(3, 13)), q, p, none));
     refused("1 x 2", () -> lowRank.left(x, none, none, q, p, Optional.of(m(DType.I32, 1, 2))));
-    refused("overlap", () -> lowRank.left(x, none, none, q, x.columns(0, 4), none));
+    refused("overlap", () -> lowRank.left(x, none, none, q, session.keep(x.columns(0, 4)), none));
     refused("3 x 2", () -> lowRank.right(x, none, none, p, f32(3, 2)));
     refused("1 x 3", () -> lowRank.right(x, none, none, p, f32(1, 3)));
     refused("overlap", () -> lowRank.right(x, none, none, p, p));
     refused("3 x 3", () -> lowRank.orthonormaliseLeft(q));
     refused("BF16", () -> lowRank.orthonormaliseRight(m(DType.BF16, 3, 3)));
     refused("2 x 12", () -> lowRank.residual(x, none, none, p, q, f32(2, 12)));
-    refused("overlap", () -> lowRank.residual(x, none, none, x.columns(0, 4), q, x));
+    refused("overlap", () -> lowRank.residual(x, none, none, session.keep(x.columns(0, 4)), q, x));
     DeviceMatrix wide = f32(3, 13);
     refused(
         "overlap",
-        () -> lowRank.residual(wide.columns(0, 12), none, none, p, q, wide.columns(1, 13)));
+        () ->
+            lowRank.residual(
+                session.keep(wide.columns(0, 12)),
+                none,
+                none,
+                p,
+                q,
+                session.keep(wide.columns(1, 13))));
     refused("3 x 11", () -> lowRank.accumulate(p, q, true, f32(3, 11)));
     refused("2 x 4", () -> lowRank.accumulate(f32(2, 4), q, true, x));
-    refused("overlap", () -> lowRank.accumulate(x.columns(2, 6), q, true, x));
+    refused("overlap", () -> lowRank.accumulate(session.keep(x.columns(2, 6)), q, true, x));
     try (MixingWeights five =
         MixingWeights.sparse(
             session.queue(), 3, 5, new long[] {0, 1, 1, 1}, new int[] {4}, new double[1])) {

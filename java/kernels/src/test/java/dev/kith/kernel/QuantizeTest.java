@@ -102,11 +102,11 @@ class QuantizeTest {
   /** A message of X with the uniforms U, as bytes after the scales, and what it stands for. */
   private static void expect(Code code, float[] scales, int[] bytes, double[] decoded) {
     try (Rig.Session session = Rig.best().open()) {
-      DeviceMatrix x = DeviceMatrix.row(session.queue(), X);
-      DeviceMatrix u = DeviceMatrix.row(session.queue(), U);
-      DeviceMatrix e = x.like();
+      DeviceMatrix x = session.keep(DeviceMatrix.row(session.queue(), X));
+      DeviceMatrix u = session.keep(DeviceMatrix.row(session.queue(), U));
+      DeviceMatrix e = session.keep(x.like());
       int words = Math.toIntExact(code.words(X.length));
-      DeviceMatrix messages = x.like(1, words, DType.I32);
+      DeviceMatrix messages = session.keep(x.like(1, words, DType.I32));
       Quantize.quantize(
           code,
           code.stochastic() ? Optional.of(Draw.of(u)) : Optional.empty(),
@@ -124,7 +124,7 @@ class QuantizeTest {
         found[i] = (message[scales.length + i / 4] >> (8 * (i % 4))) & 255;
       }
       assertArrayEquals(bytes, found, code.toString());
-      DeviceMatrix y = x.like();
+      DeviceMatrix y = session.keep(x.like());
       Quantize.accumulate(code, messages, y);
       // The figures are given with ten digits; codes are f32.
       assertArrayEquals(decoded, y.toDoubles(), 4e-7, code.toString());
@@ -266,8 +266,8 @@ class QuantizeTest {
         new int[] {178, 89, 255, 140, 0, 108, 76, 153},
         new double[] {1.490196078, -0.254901961, 3, 0.745098039, -2, 0.117647059, -0.509803922, 1});
     try (Rig.Session session = Rig.best().open()) {
-      DeviceMatrix x = DeviceMatrix.row(session.queue(), -3f, -1f, -2f);
-      DeviceMatrix messages = x.like(1, 3, DType.I32);
+      DeviceMatrix x = session.keep(DeviceMatrix.row(session.queue(), -3f, -1f, -2f));
+      DeviceMatrix messages = session.keep(x.like(1, 3, DType.I32));
       Quantize.quantize(Code.affine(0), Optional.empty(), x, messages);
       assertEquals(-1f, Float.intBitsToFloat(messages.toInts()[1]), "all are negative");
     }
@@ -291,8 +291,8 @@ class QuantizeTest {
   private static void reduced(Code.Kind kind, float[] values, int[] codes, double[] decoded) {
     Code code = Code.reduced(kind, false);
     try (Rig.Session session = Rig.best().open()) {
-      DeviceMatrix x = DeviceMatrix.row(session.queue(), values);
-      DeviceMatrix messages = x.like(1, code.words(values.length), DType.I32);
+      DeviceMatrix x = session.keep(DeviceMatrix.row(session.queue(), values));
+      DeviceMatrix messages = session.keep(x.like(1, code.words(values.length), DType.I32));
       Quantize.quantize(code, Optional.empty(), x, messages);
       int[] words = messages.toInts();
       for (int i = 0; i < codes.length; i++) {
@@ -300,7 +300,7 @@ class QuantizeTest {
         int mask = (1 << code.bits()) - 1;
         assertEquals(codes[i], (words[at / 32] >>> (at % 32)) & mask, kind + " of " + values[i]);
       }
-      DeviceMatrix y = x.like();
+      DeviceMatrix y = session.keep(x.like());
       Quantize.accumulate(code, messages, y);
       if (decoded.length > 0) {
         assertArrayEquals(decoded, y.toDoubles(), kind.toString());
@@ -313,8 +313,8 @@ class QuantizeTest {
   void randomRoundingMovesWhereNearestStands() {
     int rows = 256;
     try (Rig.Session session = Rig.best().open()) {
-      DeviceMatrix x = DeviceMatrix.allocate(session.queue(), rows, 1, DType.F32);
-      DeviceMatrix messages = x.like(rows, 1, DType.I32);
+      DeviceMatrix x = session.keep(DeviceMatrix.allocate(session.queue(), rows, 1, DType.F32));
+      DeviceMatrix messages = session.keep(x.like(rows, 1, DType.I32));
       Code random = Code.reduced(Code.Kind.BF16, true);
       x.fill(1);
       for (int t = 0; t < 1000; t++) {
@@ -348,7 +348,7 @@ class QuantizeTest {
     try (Rig.Session session = Rig.best().open()) {
       float[][] same = new float[rounds][];
       java.util.Arrays.fill(same, X);
-      DeviceMatrix x = DeviceMatrix.of(session.queue(), same);
+      DeviceMatrix x = session.keep(DeviceMatrix.of(session.queue(), same));
       for (Code code :
           List.of(
               Code.qsgd(4, 4, Code.Norm.TWO, 0),
@@ -357,9 +357,9 @@ class QuantizeTest {
               Code.absmax(4, true, 0),
               Code.reduced(Code.Kind.E4M3, true),
               Code.reduced(Code.Kind.E5M2, true))) {
-        DeviceMatrix messages = x.like(rounds, code.words(X.length), DType.I32);
+        DeviceMatrix messages = session.keep(x.like(rounds, code.words(X.length), DType.I32));
         Quantize.quantize(code, Optional.of(Draw.of(77, 3, 0)), x, messages);
-        DeviceMatrix y = x.like();
+        DeviceMatrix y = session.keep(x.like());
         Quantize.accumulate(code, messages, y);
         double[] decoded = y.toDoubles();
         for (int c = 0; c < X.length; c++) {
@@ -387,12 +387,12 @@ class QuantizeTest {
     };
     try (Rig.Session session = Rig.best().open()) {
       for (long[] at : addresses) {
-        DeviceMatrix x = DeviceMatrix.allocate(session.queue(), 1, cols, DType.F32);
+        DeviceMatrix x = session.keep(DeviceMatrix.allocate(session.queue(), 1, cols, DType.F32));
         x.fill(0.5);
-        DeviceMatrix one = x.columns(0, 1);
+        DeviceMatrix one = session.keep(x.columns(0, 1));
         one.fill(1);
         Code code = Code.qsgd(2, 1, Code.Norm.MAX, 0);
-        DeviceMatrix messages = x.like(1, code.words(cols), DType.I32);
+        DeviceMatrix messages = session.keep(x.like(1, code.words(cols), DType.I32));
         Quantize.quantize(code, Optional.of(Draw.of(at[0], at[1], (int) at[2])), x, messages);
         SharedRandom random = new SharedRandom(at[0], Stream.ROUNDING, (int) at[2], at[1]);
         int[] words = messages.toInts();
@@ -474,7 +474,8 @@ class QuantizeTest {
                 words,
                 NativeCalls.words(session, code, cols),
                 code + " of " + cols + " columns, in Java and in native code");
-            DeviceMatrix m = DeviceMatrix.allocate(session.queue(), 1, words, DType.I32);
+            DeviceMatrix m =
+                session.keep(DeviceMatrix.allocate(session.queue(), 1, words, DType.I32));
             Optional<Draw> draw =
                 code.stochastic() ? Optional.of(Draw.of(1, 2, 3)) : Optional.empty();
             Quantize.quantize(code, draw, x, m);

@@ -9,6 +9,7 @@ import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
 import dev.kith.random.Stream;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
@@ -26,6 +27,7 @@ class RefusalTest {
   private DeviceMatrix y;
   private DeviceMatrix row;
   private MixingWeights half;
+  private final List<DeviceMatrix> made = new ArrayList<>();
 
   @BeforeEach
   void open() {
@@ -43,14 +45,19 @@ class RefusalTest {
       assertEquals(0, value);
     }
     half.close();
-    row.close();
+    made.forEach(DeviceMatrix::close);
     y.close();
     x.close();
     queue.close();
   }
 
   private DeviceMatrix matrix(long rows, long cols, DType dtype) {
-    return DeviceMatrix.allocate(queue, rows, cols, dtype);
+    return kept(DeviceMatrix.allocate(queue, rows, cols, dtype));
+  }
+
+  private DeviceMatrix kept(DeviceMatrix matrix) {
+    made.add(matrix);
+    return matrix;
   }
 
   private static void refused(Executable action, String... parts) {
@@ -82,7 +89,7 @@ class RefusalTest {
     refused(
         () -> Expression.inner(1, matrix(1, 3, DType.F64), x),
         "must be 1 x 2 F64 and are 1 x 3 F64");
-    refused(() -> Expression.inner(1, x.row(0), x), "must be 1 x 2 F64 and are 1 x 3 F32");
+    refused(() -> Expression.inner(1, kept(x.row(0)), x), "must be 1 x 2 F64 and are 1 x 3 F32");
     refused(
         () -> Mixing.combine(Expression.inner(x), matrix(2, 3, DType.I32)),
         "combine: y is 2 x 3 I32 and must be floating-point");
@@ -196,9 +203,11 @@ class RefusalTest {
     refused(() -> Reduction.segments(Reduction.Kind.SUM, x, new long[] {0}, row), "at least 2");
     refused(() -> Reduction.gram(x, row), "gram: out is 1 x 2 F64 and must be 2 x 2 F64");
     refused(
-        () -> Reduction.nodes(new int[] {0, 2, -1}, x, 1, y.row(0)), "program[1] is 2", "0 to 1");
-    refused(() -> Reduction.nodes(new int[] {0, -1}, x, 1, y.row(0)), "program[1] adds");
-    refused(() -> Reduction.nodes(new int[] {0, 1}, x, 1, y.row(0)), "leaves 2 results");
+        () -> Reduction.nodes(new int[] {0, 2, -1}, x, 1, kept(y.row(0))),
+        "program[1] is 2",
+        "0 to 1");
+    refused(() -> Reduction.nodes(new int[] {0, -1}, x, 1, kept(y.row(0))), "program[1] adds");
+    refused(() -> Reduction.nodes(new int[] {0, 1}, x, 1, kept(y.row(0))), "leaves 2 results");
     refused(
         () ->
             Reduction.nodes(
@@ -368,7 +377,7 @@ class RefusalTest {
         "majority: out is 3 x 1 I32 and must be 1 x 1 I32 or wider");
     refused(() -> Quantize.majority(votes, -1, votes), "-1 columns");
     refused(
-        () -> Quantize.majority(votes, 32, votes.row(1)),
+        () -> Quantize.majority(votes, 32, kept(votes.row(1))),
         "majority: messages (3 x 1 I32) and out (1 x 1 I32) overlap");
   }
 
@@ -473,14 +482,16 @@ class RefusalTest {
     refused(
         () -> Memory.gatherRows(x, matrix(1, 3, DType.I32), y),
         "gatherRows: index is 1 x 3 I32 and must be 1 x 2 I32");
-    refused(
-        () -> {
-          // Where it is told late, the rows before have been picked.
-          Memory.gatherRows(x, DeviceMatrix.rowOf(queue, 0, 2), matrix(2, 3, DType.F32));
-          queue.sync();
-        },
-        "gather",
-        "2");
+    try (DeviceMatrix index = DeviceMatrix.rowOf(queue, 0, 2)) {
+      refused(
+          () -> {
+            // Where it is told late, the rows before have been picked.
+            Memory.gatherRows(x, index, matrix(2, 3, DType.F32));
+            queue.sync();
+          },
+          "gather",
+          "2");
+    }
     refused(() -> Twin.run(List.of(), List.of(), false, Optional.empty()), "nothing to read");
     refused(() -> Twin.run(List.of(x), List.of(), false, Optional.empty()), "needs a sink");
     refused(

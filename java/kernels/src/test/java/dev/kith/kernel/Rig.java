@@ -94,6 +94,7 @@ record Rig(String device, String tier, int threads, boolean cut) {
     private final Queue queue;
     private final List<Operand> open = new ArrayList<>();
     private final List<GuardedMemory> idle = new ArrayList<>();
+    private final List<DeviceMatrix> kept = new ArrayList<>();
     private final Rig rig;
     private int turn;
 
@@ -145,6 +146,12 @@ record Rig(String device, String tier, int threads, boolean cut) {
       return operand;
     }
 
+    /** Closes a matrix or a view with the session. */
+    DeviceMatrix keep(DeviceMatrix matrix) {
+      kept.add(matrix);
+      return matrix;
+    }
+
     DeviceMatrix matrix(DType t, double[][] values, int cols) {
       return operand(t, values, cols).matrix();
     }
@@ -180,6 +187,7 @@ record Rig(String device, String tier, int threads, boolean cut) {
 
     @Override
     public void close() {
+      kept.reversed().forEach(DeviceMatrix::close);
       abandon();
       for (GuardedMemory memory : idle) {
         memory.close();
