@@ -459,9 +459,6 @@ KITH_INLINE void dense_rows(const MixJob& job, const T* const* rows, int64_t row
   }
 }
 
-/* More rows than a sparse tile has. */
-inline constexpr int64_t kMostSlots = 1024;
-
 /* What reading or staging slot s will touch from column `origin` on. */
 template <class T>
 void ask_for(const MixJob& job, int64_t s, int64_t origin, Ahead* ahead) {

@@ -10,6 +10,8 @@ namespace kith {
 
 /* The widest tile of rows. */
 inline constexpr int64_t kTileColumns = 1024;
+/* Rows that a sparse tile refers to at most. */
+inline constexpr int64_t kMostSlots = 1024;
 
 /* A kith_term whose matrices were checked; strides in bytes. */
 struct MixTerm {

@@ -23,6 +23,7 @@ constexpr int64_t kTileBytes = 256 << 10;
 constexpr int64_t kStagedBytes = 64 << 10;
 // Below this width of a tile a row is too short to stream, and gathering whole rows is faster.
 constexpr int64_t kTileBytesPerRow = 256;
+static_assert(kTileBytes / kTileBytesPerRow <= kMostSlots, "a sparse tile of the narrowest columns must fit");
 constexpr int64_t kTilesPerBlock = 16;
 constexpr int64_t kBlocksWanted = 16;
 constexpr int64_t kGatherBytes = 256 << 10;
