@@ -125,6 +125,90 @@ def tensors(scale):
     return "optim.AdamW(fused=True)", adamw_of(parameters).step, 1
 
 
+def topk(scale, feedback):
+    x = filled(X, 1, columns(25_000_000, scale)).view(-1)
+    k, kept = max(1, x.numel() // 100), torch.zeros_like(x)
+    sizes, largest, sent = torch.empty_like(x), torch.empty(k, device="cuda"), torch.empty(k, device="cuda")
+    index = torch.empty(k, device="cuda", dtype=torch.int64)
+
+    def run():
+        v = kept.add_(x) if feedback else x
+        torch.abs(v, out=sizes)
+        torch.topk(sizes, k, sorted=False, out=(largest, index))
+        torch.index_select(v, 0, index, out=sent)
+        if feedback:
+            kept.index_fill_(0, index, 0)
+
+    return "abs(out=), topk(out=), index_select(out=)", run, 1
+
+
+def in_blocks(x, block):
+    blocks = -(-x.numel() // block)
+    padded = torch.zeros(blocks * block, device="cuda")
+    padded[: x.numel()] = x.view(-1)
+    return padded.view(blocks, block)
+
+
+def int8(scale, accumulates):
+    x = in_blocks(filled(X, 1, columns(25_000_000, scale)), 256)
+    floats, y = torch.empty_like(x), torch.zeros_like(x)
+    scales, codes = torch.empty(len(x), 1, device="cuda"), torch.empty_like(x, dtype=torch.int8)
+
+    def quantize():
+        torch.abs(x, out=floats)
+        torch.amax(floats, 1, keepdim=True, out=scales)
+        scales.div_(127)
+        torch.div(x, scales, out=floats).round_()
+        codes.copy_(floats)
+
+    def accumulate():
+        floats.copy_(codes)
+        y.addcmul_(floats, scales)
+
+    quantize()
+    if accumulates:
+        return "copy_, addcmul_", accumulate, 1
+    return "abs(out=), amax(out=), div(out=), round_, copy_", quantize, 1
+
+
+def qsgd4(scale):
+    x = in_blocks(filled(X, 1, columns(25_000_000, scale)), 512)
+    levels, uniforms, scales = torch.empty_like(x), torch.empty_like(x), torch.empty(len(x), 1, device="cuda")
+    signed, codes = torch.empty_like(x, dtype=torch.int8), torch.empty_like(x, dtype=torch.uint8)
+    packed = torch.empty(len(x), 256, device="cuda", dtype=torch.uint8)
+
+    def run():
+        torch.linalg.vector_norm(x, dim=1, keepdim=True, out=scales)
+        scales.div_(7)
+        uniforms.uniform_()
+        torch.abs(x, out=levels)
+        levels.div_(scales).add_(uniforms).floor_()
+        torch.copysign(levels, x, out=levels)
+        signed.copy_(levels)
+        torch.bitwise_and(signed.view(torch.uint8), 15, out=codes)
+        torch.bitwise_left_shift(codes[:, 1::2], 4, out=packed)
+        packed.bitwise_or_(codes[:, ::2])
+
+    return "vector_norm(out=), uniform_, div_, floor_, shifts in place", run, 1
+
+
+def powersgd(scale):
+    """What the hook does to one tensor between its two sums over processes."""
+    from torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook import _orthogonalize
+
+    side = int(columns(4096 * 4096, scale) ** 0.5)
+    m, start = filled(X, 1, side * side).view(side, side), filled(GRADIENT, 1, 4 * side).view(4, side).t()
+    p, q, y = (torch.empty(shape, device="cuda") for shape in ((side, 4), (side, 4), (side, side)))
+
+    def run():
+        torch.matmul(m, start, out=p)
+        _orthogonalize(p.unsqueeze(0))
+        torch.matmul(m.t(), p, out=q)
+        torch.matmul(p, q.t(), out=y)
+
+    return "matmul(out=) and _orthogonalize of powerSGD_hook, no all-reduce", run, 1
+
+
 def halves(scale):
     x = filled(X, 1, 64)
     y, calls = torch.empty_like(x), CALLS[scale]
@@ -161,6 +245,12 @@ ROWS = {
     "gram-16x64M-f32": lambda scale: gram(scale, 16, 64_000_000),
     "gram-64x16M-f32": lambda scale: gram(scale, 64, 16_000_000),
     "step-1000-tensors": tensors,
+    "topk-25M-1pct-f32": lambda scale: topk(scale, False),
+    "topk-ef-25M-1pct-f32": lambda scale: topk(scale, True),
+    "int8-quantize-25M": lambda scale: int8(scale, False),
+    "int8-accumulate-25M": lambda scale: int8(scale, True),
+    "qsgd4-25M": qsgd4,
+    "powersgd-4096-r4": powersgd,
     "launch": launch,
     "launch-graph": launch_graph,
 }
@@ -191,7 +281,7 @@ def main():
             try:
                 form, run, calls = prepare(scale)
                 line = "%.1f\tPyTorch %s, %s" % (nanos(run, calls), torch.__version__, form)
-            except (RuntimeError, TypeError) as e:
+            except (RuntimeError, TypeError, ImportError) as e:
                 line = "-\tPyTorch %s: %s" % (torch.__version__, " ".join(str(e).split())[:300])
             run = None
             torch.cuda.empty_cache()

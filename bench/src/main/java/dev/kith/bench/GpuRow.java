@@ -51,6 +51,27 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
               GpuRow::tensors,
               Goal.atLeast(GpuMeasure.APART, 5, "5x one launch per tensor")),
           row(
+              "topk-25M-1pct-f32",
+              (a, s) -> GpuMessages.topK(a, s, false),
+              Goal.faster(5, GpuMeasure.TORCH, "torch.topk"),
+              copy(0.4)),
+          row(
+              "topk-ef-25M-1pct-f32",
+              (a, s) -> GpuMessages.topK(a, s, true),
+              Goal.atLeast(GpuMeasure.APART, 1 / 1.4, "at most 1.4 times top-k alone")),
+          row("int8-quantize-25M", GpuMessages::int8Quantize, copy(0.85)),
+          row("int8-accumulate-25M", GpuMessages::int8Accumulate, copy(0.85)),
+          row(
+              "qsgd4-25M",
+              GpuMessages::qsgd4,
+              Goal.faster(10, GpuMeasure.TORCH, "the same in PyTorch")),
+          row("sign-pack-64M", GpuMessages::signPack, copy(0.85)),
+          row("sign-majority-16x4M", GpuMessages::signMajority, copy(0.85)),
+          row(
+              "powersgd-4096-r4",
+              GpuMessages::powerSgd,
+              Goal.faster(3, GpuMeasure.TORCH, "PyTorch's powerSGD_hook")),
+          row(
               "launch",
               GpuRow::launch,
               Goal.below(GpuMeasure.MICROS, 6, "under 6 us a call, through Java")),
