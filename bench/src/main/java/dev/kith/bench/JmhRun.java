@@ -29,13 +29,17 @@ final class JmhRun {
           "product", ProductBenchmark.class,
           "memory", MemoryBenchmark.class);
 
+  /** Elements of a smoke run on emulated kernels, which are a thousand times slower. */
+  private static final long EMULATED_ELEMENTS = 16_384;
+
   private final boolean smoke;
   private final Consumer<String> progress;
 
   /**
    * A run.
    *
-   * @param smoke one short iteration, in this JVM, of the smallest workload of each operation
+   * @param smoke one short iteration, in this JVM, of the smallest workload of each operation; on
+   *     the emulated device of one smaller still
    * @param progress told the workload that is next
    */
   JmhRun(boolean smoke, Consumer<String> progress) {
@@ -70,7 +74,13 @@ final class JmhRun {
       smallest.merge(
           workload.operation(), workload, (a, b) -> a.elements() <= b.elements() ? a : b);
     }
-    return smoke ? List.copyOf(smallest.values()) : all;
+    if (!smoke) {
+      return all;
+    }
+    boolean emulated = KithKernels.device().backend().equals("emulated");
+    return smallest.values().stream()
+        .map(workload -> emulated ? workload.within(EMULATED_ELEMENTS) : workload)
+        .toList();
   }
 
   private Measured run(Class<? extends FamilyBenchmark> benchmark, Workload workload)

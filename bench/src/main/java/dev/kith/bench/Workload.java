@@ -52,6 +52,23 @@ record Workload(Operation operation, int rows, long cols) {
     return rows * cols;
   }
 
+  /**
+   * The same operation on at most {@code most} elements: a square tensor stays one, other rows
+   * become shorter, of odd length, and fewer where they would be shorter than 64.
+   */
+  Workload within(long most) {
+    if (elements() <= most) {
+      return this;
+    }
+    if (operation == Operation.POWERSGD_R4) {
+      long side = (long) Math.sqrt((double) most / rows);
+      return new Workload(operation, rows, side * side);
+    }
+    int fewer = (int) Math.min(rows, most / Math.min(cols, 64));
+    long shorter = most / fewer;
+    return new Workload(operation, fewer, shorter < cols ? (shorter - 1) | 1 : cols);
+  }
+
   /** Elements that {@link Operation#TOPK} sends of each row. */
   int sent() {
     return (int) Math.max(1, cols / 100);

@@ -1,10 +1,12 @@
 package dev.kith.bench;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.kith.device.Device;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -66,6 +68,19 @@ class ImplementationsTest {
         IllegalStateException.class,
         () -> reference.check("wrong", 0, reference.at(0) * 1.01 + 1e-3));
     assertThrows(IllegalStateException.class, () -> reference.check("wrong", 0, Double.NaN));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "mix-ring-16x1000003, mix-ring-16x1023",
+    "mix-regular4-100000x64, mix-regular4-256x64",
+    "adamw-1x16000003, adamw-1x16383",
+    "powersgd-r4-1x1018081, powersgd-r4-1x16384",
+    "multiply-127x127, multiply-127x127",
+    "rownorm-16x1024, rownorm-16x1024"
+  })
+  void aWorkloadShrinksToItsKind(String name, String smaller) {
+    assertEquals(smaller, Workload.parse(name).within(16_384).name());
   }
 
   @ParameterizedTest
