@@ -53,7 +53,7 @@ public final class Device {
 
   private final NativeDevice device;
 
-  private Device(NativeDevice device) {
+  Device(NativeDevice device) {
     this.device = device;
   }
 

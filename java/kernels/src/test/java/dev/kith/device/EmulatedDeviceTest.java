@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.kith.internal.ChildJvm;
+import dev.kith.internal.Library;
+import dev.kith.internal.NativeDevices;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Memory;
 import dev.kith.kernel.Mixing;
@@ -38,6 +40,7 @@ class EmulatedDeviceTest {
           case "memory" -> outOfMemory(device, queue);
           case "gather" -> gather(queue);
           case "devices" -> devices(queue);
+          case "ordinals" -> ordinals(queue);
           default -> System.out.println("opened " + device.name());
         }
       }
@@ -81,6 +84,29 @@ class EmulatedDeviceTest {
         Mixing.combine(Expression.outer(there), here);
       } catch (IllegalArgumentException e) {
         System.out.println(e);
+      }
+    }
+
+    /** The device of the queue is number 0. */
+    private static void ordinals(Queue queue) {
+      NativeDevices library = NativeDevices.load(Library.EMULATED);
+      for (int ordinal : new int[] {-1, 2, 64, Integer.MAX_VALUE}) {
+        try {
+          library.open(ordinal);
+          System.out.println("opened number " + ordinal);
+        } catch (UnsupportedOperationException e) {
+          System.out.println(e.getMessage());
+        }
+      }
+      try (Queue other = new Device(library.open(1)).newQueue();
+          DeviceMatrix here = DeviceMatrix.row(queue, 1f);
+          DeviceMatrix there = DeviceMatrix.row(other, 3f)) {
+        try {
+          Mixing.combine(Expression.outer(there), here);
+        } catch (IllegalArgumentException e) {
+          System.out.println(e);
+        }
+        System.out.println("still " + here.toFloats()[0] + " and " + there.toFloats()[0]);
       }
     }
   }
@@ -159,6 +185,25 @@ class EmulatedDeviceTest {
     String output = run("gather", Map.of("KITH_CHECKED", "1"));
     contains(output, "index 7", "goes on 3.0");
     assertFalse(output.contains("queued"), output);
+  }
+
+  @Test
+  void anOrdinalThatNoDeviceHasIsToldWithTheRange() throws Exception {
+    String output = run("ordinals", Map.of("KITH_EMULATION_DEVICES", "2"));
+    for (String ordinal : List.of("-1", "2", "64", "2147483647")) {
+      contains(
+          output,
+          "there is no device " + ordinal + "; this machine has the devices 0 to 1 (library ");
+    }
+    assertFalse(output.contains("opened number"), output);
+  }
+
+  @Test
+  void aMatrixOfTheOtherOfTwoDevicesIsRefused() throws Exception {
+    contains(
+        run("ordinals", Map.of("KITH_EMULATION_DEVICES", "2")),
+        "IllegalArgumentException: ",
+        "still 1.0 and 3.0");
   }
 
   @Test
