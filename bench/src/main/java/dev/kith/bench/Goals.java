@@ -77,7 +77,7 @@ final class Goals {
         measures.put("overAlone", overAlone(workload, kernel, pairs));
       }
       if (workload.operation() == Operation.QSGD4) {
-        notes.add("Philox %.2f ns an element".formatted(Coding.philoxNanos(pairs)));
+        notes.add("Philox %.2f ns an element".formatted(Coding.philoxNanos()));
       }
       if (workload.operation() == Operation.ROUND_INT8_RING) {
         round(workload, kernel, pairs, measures, notes);
