@@ -272,7 +272,8 @@ public final class DeviceMatrix implements AutoCloseable {
   /**
    * What the columns mean.
    *
-   * @return the layout it was allocated with; empty for others and for views that cut columns
+   * @return the layout it was allocated with, or for a view of columns that of their tensors; empty
+   *     for others and where a view cuts a tensor
    */
   public Optional<Layout> layout() {
     return layout;
@@ -329,12 +330,13 @@ public final class DeviceMatrix implements AutoCloseable {
    *
    * @param from the first
    * @param to behind the last
-   * @return the view, without a layout unless it is of all columns; close it
+   * @return the view, with the layout of the tensors that lie there unless a border cuts one; close
+   *     it
    * @throws IndexOutOfBoundsException if the range does not lie inside
    */
   public DeviceMatrix columns(long from, long to) {
     Objects.checkFromToIndex(from, to, cols());
-    Optional<Layout> kept = layout.filter(l -> l.size() == to - from);
+    Optional<Layout> kept = layout.flatMap(l -> l.between(from, to));
     return view(queue, 0, from, rows(), to - from, stride(), kept);
   }
 

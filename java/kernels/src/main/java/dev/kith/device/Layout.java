@@ -8,6 +8,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 
 /**
  * What the columns of a row mean: an ordered list of tensors that lie one after the other without
@@ -119,6 +120,27 @@ public final class Layout {
       }
     }
     return ranges;
+  }
+
+  /**
+   * The layout of some columns.
+   *
+   * @param from the first of them
+   * @param to the one behind the last of them
+   * @return the tensors that lie there, the first at column 0; empty when a border cuts a tensor
+   */
+  Optional<Layout> between(long from, long to) {
+    List<Tensor> inside = new ArrayList<>();
+    for (Tensor tensor : tensors) {
+      long end = tensor.offset() + tensor.size();
+      if (tensor.offset() >= from && end <= to) {
+        inside.add(
+            new Tensor(tensor.name(), tensor.shape(), tensor.group(), tensor.offset() - from));
+      } else if (tensor.offset() < to && end > from) {
+        return Optional.empty();
+      }
+    }
+    return Optional.of(new Layout(inside));
   }
 
   @Override

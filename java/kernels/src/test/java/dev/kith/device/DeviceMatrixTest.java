@@ -239,6 +239,10 @@ class DeviceMatrixTest {
       assertEquals(Optional.of(layout), m.like(9, 8, DType.F64).layout());
       assertEquals(Optional.empty(), m.like(9, 7, DType.F64).layout());
       assertEquals(Optional.of(layout), m.columns(0, 8).layout());
+      assertEquals(
+          Optional.of(Layout.builder().tensor("b", "b", 2).build()), m.columns(6, 8).layout());
+      assertEquals(Optional.empty(), m.columns(5, 8).layout());
+      assertEquals(Optional.empty(), m.columns(6, 7).layout());
     }
     try (DeviceMatrix m = DeviceMatrix.allocate(queue, 3, 4, DType.F32)) {
       assertThrows(IndexOutOfBoundsException.class, () -> m.row(3));

@@ -102,6 +102,13 @@ final class TrainCommand implements Callable<Integer> {
         "  sent               %s in %,d messages%n",
         Sizes.bytes((double) last.bytes()),
         last.messages());
+    if (last.compressionRatio() != 1) {
+      out.printf(
+          Locale.ROOT,
+          "  compressed         %.1f times, residual norm %.3e%n",
+          last.compressionRatio(),
+          last.residualNorm());
+    }
     out.printf(Locale.ROOT, "  consensus distance %.3e%n", last.consensusDistance());
     out.printf("  report             %s%n", outcome.folder().resolve("report.html"));
   }

@@ -131,6 +131,11 @@ public final class AdaptiveLowRank implements AutoCloseable {
     return window.rank();
   }
 
+  /** Bytes of a row in f32 divided by those of the payload of the next message. */
+  public double ratio() {
+    return new PowerSgd(rank(), true, largest.factors()).ratio(layout);
+  }
+
   /**
    * Encodes e + x with the present rank, and keeps what the message loses.
    *

@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -132,6 +133,11 @@ public abstract class Codec implements AutoCloseable {
     return 4 * words;
   }
 
+  /** Bytes of a row in f32 divided by those of the payload of its message. */
+  public final double ratio() {
+    return compressor.ratio(layout);
+  }
+
   /** Room for the messages of the rows that it encodes; close it. */
   public final Messages messages() {
     int[] nodes = new int[rows];
@@ -151,6 +157,11 @@ public abstract class Codec implements AutoCloseable {
 
   /** Draws what the messages of a round have in common without sending it. */
   void draw(Messages messages) {}
+
+  /** The messages that some consist of, views of theirs. */
+  List<Messages> parts(Messages whole) {
+    return List.of();
+  }
 
   /** A matrix on the queue of the rows. */
   final DeviceMatrix room(long height, long width, DType dtype) {

@@ -21,14 +21,16 @@ import dev.kith.device.Layout;
  * int8      int8:block=64:stochastic        int4    affine
  * bf16      fp8-e4m3      fp8-e5m2          bf16:stochastic
  * power-sgd:4            power-sgd:4:cold        power-sgd:4+int4
+ * int8@tensors           top-k:0.01@tensors:dense=bias
  * </pre>
  *
  * <p>A k below 1 is a fraction of the columns, of which there is at least one; a whole number from
- * 1 on is a count. Definitions, constants and sources stand at the classes that implement this.
- * Thread-safe.
+ * 1 on is a count. {@code @tensors} applies a compressor to every tensor of the layout by itself,
+ * but those of the groups that stay dense ({@link PerTensor}). Definitions, constants and sources
+ * stand at the classes that implement this. Thread-safe.
  */
 public sealed interface Compressor
-    permits Identity, TopK, RandomK, Threshold, SampledTopK, Quantizer, PowerSgd {
+    permits Identity, TopK, RandomK, Threshold, SampledTopK, Quantizer, PowerSgd, PerTensor {
   /** The name that {@link #parse} makes an equal compressor of. */
   String name();
 
@@ -70,6 +72,15 @@ public sealed interface Compressor
    * @param columns d
    */
   Constants constants(long columns);
+
+  /**
+   * How much is lost, for rows of this layout.
+   *
+   * @param layout what the columns mean
+   */
+  default Constants constants(Layout layout) {
+    return constants(layout.size());
+  }
 
   /**
    * Binds it to the rows of a process.

@@ -9,7 +9,7 @@ import java.util.stream.Collectors;
 /** Reads the names of compressors: a word, then values and options after colons. */
 final class CompressorNames {
   private static final String KNOWN =
-      "identity, top-k:K, random-k:K, threshold:T:capacity=K, sampled-top-k:K, power-sgd:RANK, qsgd:LEVELS, "
+      "identity, top-k:K, random-k:K, threshold:T:capacity=K, sampled-top-k:K, power-sgd:RANK, NAME@tensors, qsgd:LEVELS, "
           + Arrays.stream(Quantizer.Method.values())
               .filter(m -> m != Quantizer.Method.QSGD)
               .map(Quantizer.Method::label)
@@ -24,6 +24,22 @@ final class CompressorNames {
   }
 
   static Compressor parse(String name) {
+    int at = name.indexOf('@');
+    if (at < 0) {
+      return parseRow(name);
+    }
+    CompressorNames rest = new CompressorNames(name, name.substring(at + 1));
+    if (!rest.options.removeFirst().equals("tensors")) {
+      throw new IllegalArgumentException(
+          "the compressor '" + name + "' goes on with '@': only @tensors is possible");
+    }
+    List<String> dense =
+        rest.option("dense").map(groups -> List.of(groups.split(",", -1))).orElse(List.of());
+    rest.requireAllTaken();
+    return new PerTensor(parseRow(name.substring(0, at)), dense);
+  }
+
+  private static Compressor parseRow(String name) {
     int plus = name.indexOf('+');
     if (plus < 0) {
       return new CompressorNames(name, name).read();
@@ -66,11 +82,15 @@ final class CompressorNames {
                               new IllegalArgumentException(
                                   "there is no compressor '" + name + "': take one of " + KNOWN)));
         };
+    requireAllTaken();
+    return compressor;
+  }
+
+  private void requireAllTaken() {
     if (!options.isEmpty()) {
       throw new IllegalArgumentException(
           "the compressor '" + name + "' does not take '" + options.getFirst() + "': leave it out");
     }
-    return compressor;
   }
 
   private Quantizer quantizer(Quantizer start) {

@@ -53,7 +53,7 @@ public final class Diana implements AutoCloseable {
    * @throws IllegalArgumentException when the compressor is not unbiased, or alpha not in range
    */
   public Diana(Codec codec, DeviceMatrix like, OptionalDouble alpha) {
-    Constants constants = codec.compressor().constants(like.cols());
+    Constants constants = codec.compressor().constants(codec.layout());
     if (constants.kind() != Constants.Kind.UNBIASED) {
       throw new IllegalArgumentException(
           codec.compressor().name()
@@ -117,6 +117,11 @@ public final class Diana implements AutoCloseable {
   /** Puts back the codec from before an encoding that was not absorbed. */
   public void undo() {
     codec.undo();
+  }
+
+  /** Of the rows. */
+  public Codec codec() {
+    return codec;
   }
 
   /** h_i of the own nodes. */

@@ -76,6 +76,11 @@ public final class Ef21 implements AutoCloseable {
     return mean;
   }
 
+  /** Of the rows. */
+  public Codec codec() {
+    return codec;
+  }
+
   /** g_i of the own nodes. */
   public DeviceMatrix estimates() {
     return estimates;

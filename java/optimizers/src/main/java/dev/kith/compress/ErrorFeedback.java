@@ -1,6 +1,8 @@
 package dev.kith.compress;
 
 import dev.kith.device.DeviceMatrix;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Mixing;
 import dev.kith.kernel.Reduction;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -17,9 +19,9 @@ import java.util.Optional;
  * x, up to the last e. EF-SGD sends x_i = gamma g_i and steps by the mean message: then x~ = x -
  * mean e_i moves as plain SGD does.
  *
- * <p>Encoding and the new residual are one pass. A round that fails after its encoding is taken
- * back by {@link #undo}; the copy that this needs is a second one of the state. Used by one thread
- * at a time.
+ * <p>Encoding and the new residual are one pass, which reads e and x and writes e' over x: so e is
+ * there still when a round fails, and {@link #undo} takes it back without a copy. Whoever writes
+ * the rows to {@link #input} has nothing copied at all. Used by one thread at a time.
  *
  * <p>Source: Seide et al., "1-Bit Stochastic Gradient Descent", 2014; Karimireddy et al., "Error
  * Feedback Fixes SignSGD and other Gradient Compression Schemes", 2019.
@@ -27,8 +29,8 @@ import java.util.Optional;
 public final class ErrorFeedback implements AutoCloseable {
   private Codec codec;
   private Messages messages;
-  private final DeviceMatrix residual;
-  private final DeviceMatrix before;
+  private DeviceMatrix residual;
+  private DeviceMatrix input;
   private boolean undoable;
 
   /**
@@ -39,11 +41,38 @@ public final class ErrorFeedback implements AutoCloseable {
     this.codec = codec;
     this.messages = codec.messages();
     this.residual = like.like();
-    this.before = like.like();
+    this.input = like.like();
   }
 
   /**
-   * Encodes e + x, and keeps what the message loses.
+   * Where {@link #encode(long)} takes x from, rows x d: another matrix in every round. What stands
+   * there is lost by an encoding.
+   */
+  public DeviceMatrix input() {
+    return input;
+  }
+
+  /**
+   * Encodes e + x, x being what stands in {@link #input}, and keeps what the message loses.
+   *
+   * @param round the round, larger than that of the encoding before
+   * @return the messages, valid until the next encoding
+   */
+  public Messages encode(long round) {
+    codec.encode(residual, Optional.empty(), Optional.of(input), messages, round);
+    swap();
+    undoable = true;
+    return messages;
+  }
+
+  private void swap() {
+    DeviceMatrix last = residual;
+    residual = input;
+    input = last;
+  }
+
+  /**
+   * The same of rows that stand elsewhere and stay as they are, which costs a copy.
    *
    * @param x rows x d, F32
    * @param round the round, larger than that of the encoding before
@@ -56,10 +85,24 @@ public final class ErrorFeedback implements AutoCloseable {
 
   /** {@link #encode(DeviceMatrix, long)} of the difference x - minus. */
   public Messages encode(DeviceMatrix x, Optional<DeviceMatrix> minus, long round) {
-    before.copyFrom(residual);
-    undoable = true;
-    codec.encode(x, minus, Optional.of(residual), messages, round);
-    return messages;
+    if (x.rows() != input.rows() || x.cols() != input.cols()) {
+      throw new IllegalArgumentException(
+          "the rows are "
+              + x.rows()
+              + " x "
+              + x.cols()
+              + " where the residual is "
+              + input.rows()
+              + " x "
+              + input.cols()
+              + ": start with a new one when the shape changes");
+    }
+    if (minus.isPresent()) {
+      Mixing.combine(Expression.inner(x).plusInner(-1, minus.get()), input);
+    } else {
+      input.copyFrom(x);
+    }
+    return encode(round);
   }
 
   /**
@@ -91,13 +134,18 @@ public final class ErrorFeedback implements AutoCloseable {
   /** Puts back residual and codec from before the last encoding; a second time nothing happens. */
   public void undo() {
     if (undoable) {
-      residual.copyFrom(before);
+      swap();
       codec.undo();
       undoable = false;
     }
   }
 
-  /** e, rows x d. */
+  /** Of the rows. */
+  public Codec codec() {
+    return codec;
+  }
+
+  /** e, rows x d: another matrix in every round. */
   public DeviceMatrix residual() {
     return residual;
   }
@@ -120,6 +168,6 @@ public final class ErrorFeedback implements AutoCloseable {
   public void close() {
     messages.close();
     residual.close();
-    before.close();
+    input.close();
   }
 }

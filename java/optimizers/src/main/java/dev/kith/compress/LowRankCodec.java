@@ -94,26 +94,13 @@ final class LowRankCodec extends Codec {
     long at = factorWords;
     for (long[] range : parts.dense()) {
       long width = range[1] - range[0];
-      try (Part xs = new Part(Optional.of(x), range);
-          Part ms = new Part(minus, range);
-          Part es = new Part(residual, range);
+      try (Columns xs = new Columns(Optional.of(x), range[0], range[1]);
+          Columns ms = new Columns(minus, range[0], range[1]);
+          Columns es = new Columns(residual, range[0], range[1]);
           DeviceMatrix target = words.columns(at, at + width)) {
-        DenseColumns.encode(
-            xs.columns().orElseThrow(), ms.columns(), es.columns(), target, messages.flags());
+        DenseColumns.encode(xs.present(), ms.view(), es.view(), target, messages.flags());
       }
       at += width;
-    }
-  }
-
-  /** Some columns of a matrix that may be absent. */
-  private record Part(Optional<DeviceMatrix> columns) implements AutoCloseable {
-    Part(Optional<DeviceMatrix> whole, long[] range) {
-      this(whole.map(m -> m.columns(range[0], range[1])));
-    }
-
-    @Override
-    public void close() {
-      columns.ifPresent(DeviceMatrix::close);
     }
   }
 
@@ -154,13 +141,13 @@ final class LowRankCodec extends Codec {
       DeviceMatrix y) {
     if (kernels.isPresent()) {
       try (Factors own = new Factors(messages, 0);
-          Part p = own.part(0, left);
-          Part q = own.part(left, left + right)) {
+          Columns p = own.part(0, left);
+          Columns q = own.part(left, left + right)) {
         if (halo.isPresent()) {
           try (Factors received = new Factors(halo.get(), 1);
-              Part haloP = received.part(0, left);
-              Part haloQ = received.part(left, left + right)) {
-            accumulateFactors(weights, p, q, haloP.columns(), haloQ.columns(), add, y);
+              Columns haloP = received.part(0, left);
+              Columns haloQ = received.part(left, left + right)) {
+            accumulateFactors(weights, p, q, haloP.view(), haloQ.view(), add, y);
           }
         } else {
           accumulateFactors(weights, p, q, Optional.empty(), Optional.empty(), add, y);
@@ -169,28 +156,27 @@ final class LowRankCodec extends Codec {
     }
     long at = factorWords;
     for (long[] range : parts.dense()) {
-      long[] place = {at, at + range[1] - range[0]};
-      try (Part own = new Part(Optional.of(messages.words()), place);
-          Part received = new Part(halo.map(Messages::words), place);
+      long end = at + range[1] - range[0];
+      try (Columns own = new Columns(Optional.of(messages.words()), at, end);
+          Columns received = new Columns(halo.map(Messages::words), at, end);
           DeviceMatrix target = y.columns(range[0], range[1])) {
-        DenseColumns.accumulate(
-            weights, own.columns().orElseThrow(), received.columns(), add, target);
+        DenseColumns.accumulate(weights, own.present(), received.view(), add, target);
       }
-      at = place[1];
+      at = end;
     }
   }
 
   private void accumulateFactors(
       Optional<MixingWeights> weights,
-      Part p,
-      Part q,
+      Columns p,
+      Columns q,
       Optional<DeviceMatrix> haloP,
       Optional<DeviceMatrix> haloQ,
       boolean add,
       DeviceMatrix y) {
     LowRank tensors = kernels.orElseThrow();
-    DeviceMatrix ps = p.columns().orElseThrow();
-    DeviceMatrix qs = q.columns().orElseThrow();
+    DeviceMatrix ps = p.present();
+    DeviceMatrix qs = q.present();
     if (weights.isPresent()) {
       tensors.accumulate(weights.get(), ps, qs, haloP, haloQ, add, y);
     } else {
@@ -216,8 +202,8 @@ final class LowRankCodec extends Codec {
       }
     }
 
-    Part part(long from, long to) {
-      return new Part(Optional.of(floats), new long[] {from, to});
+    Columns part(long from, long to) {
+      return new Columns(Optional.of(floats), from, to);
     }
 
     @Override

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
@@ -24,15 +25,42 @@ public final class Messages implements AutoCloseable {
   private final DeviceMatrix words;
   private final DeviceMatrix flags;
   private final Optional<DeviceMatrix> indices;
+  private final List<Messages> parts;
   private long round = -1;
 
   /** For rows of the given nodes; {@code indices} are the columns that the nodes drew in common. */
   Messages(Codec codec, DeviceMatrix like, int[] nodes, Optional<DeviceMatrix> indices) {
+    this(
+        codec,
+        nodes.clone(),
+        like.like(nodes.length, codec.words(), DType.I32),
+        like.like(1, nodes.length, DType.I32),
+        indices);
+  }
+
+  private Messages(
+      Codec codec,
+      int[] nodes,
+      DeviceMatrix words,
+      DeviceMatrix flags,
+      Optional<DeviceMatrix> indices) {
     this.codec = codec;
-    this.nodes = nodes.clone();
+    this.nodes = nodes;
+    this.words = words;
+    this.flags = flags;
     this.indices = indices;
-    this.words = like.like(nodes.length, codec.words(), DType.I32);
-    this.flags = like.like(1, nodes.length, DType.I32);
+    this.parts = codec.parts(this);
+  }
+
+  /** Some words of these as the messages of another codec; closed with these. */
+  Messages part(Codec other, long from, long to) {
+    return new Messages(
+        other, nodes, words.columns(from, to), flags.rows(0, 1), other.drawn(nodes.length));
+  }
+
+  /** Those of which these are made, where the codec is made of others. */
+  List<Messages> parts() {
+    return parts;
   }
 
   /** What encoded them. */
@@ -205,6 +233,7 @@ public final class Messages implements AutoCloseable {
   /** Releases the rows; idempotent. */
   @Override
   public void close() {
+    parts.forEach(Messages::close);
     words.close();
     flags.close();
     indices.ifPresent(DeviceMatrix::close);

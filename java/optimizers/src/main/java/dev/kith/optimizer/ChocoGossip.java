@@ -5,6 +5,7 @@ import dev.kith.compress.Compressor;
 import dev.kith.compress.Identity;
 import dev.kith.compress.Messages;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
@@ -49,11 +50,12 @@ public final class ChocoGossip implements AutoCloseable {
     MixingMatrix w =
         LockstepOptimizer.fixedSymmetric(
             "CHOCO", builder.network, MixingMatrix.Kind.DOUBLY_STOCHASTIC);
-    Promise.requireRepairable("CHOCO", builder.compressor, builder.like.cols());
+    Layout layout = builder.like.layout().orElseGet(() -> Layout.flat(builder.like.cols()));
+    Promise.requireRepairable("CHOCO", builder.compressor, layout);
     this.network = builder.network;
     this.consensusStepSize =
         builder.consensusStepSize.orElseGet(
-            () -> theoreticalStepSize(w, builder.compressor, builder.like.cols()));
+            () -> theoreticalStepSize(w, builder.compressor, layout));
     this.codec =
         builder.compressor.bind(
             builder.like, new Codec.Sender(network.firstNode(), builder.seed, builder.channel));
@@ -77,9 +79,9 @@ public final class ChocoGossip implements AutoCloseable {
    *
    * @throws IllegalArgumentException when the compressor is not contractive
    */
-  public static double theoreticalStepSize(MixingMatrix w, Compressor compressor, long columns) {
-    double delta = Promise.delta("CHOCO's consensus step size", compressor, columns);
-    Promise.requireContractive("CHOCO", compressor, columns);
+  public static double theoreticalStepSize(MixingMatrix w, Compressor compressor, Layout layout) {
+    double delta = Promise.delta("CHOCO's consensus step size", compressor, layout);
+    Promise.requireContractive("CHOCO", compressor, layout);
     double gap = w.spectralGap();
     double beta = w.nodes() == 1 ? 0 : 1 - w.smallestEigenvalue();
     return gap
@@ -125,6 +127,11 @@ public final class ChocoGossip implements AutoCloseable {
       codec.undo();
       encoded = false;
     }
+  }
+
+  /** Bytes of a row in f32 divided by those of the payload of its message. */
+  public double ratio() {
+    return codec.ratio();
   }
 
   /** xh_i of the own nodes: what the others know of them, localNodes x d. */

@@ -5,6 +5,7 @@ import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 
 /**
@@ -84,6 +85,11 @@ public final class ChocoSgd extends LockstepOptimizer {
   @Override
   public DeviceMatrix parameters() {
     return x;
+  }
+
+  @Override
+  public Optional<Compression> compression() {
+    return Optional.of(Compression.of(gossip.ratio(), x, gossip.known()));
   }
 
   @Override

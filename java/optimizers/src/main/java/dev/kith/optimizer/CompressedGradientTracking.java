@@ -206,6 +206,11 @@ public final class CompressedGradientTracking extends LockstepOptimizer {
   }
 
   @Override
+  public Optional<Compression> compression() {
+    return Optional.of(Compression.of(position.codec.ratio(), x, position.known));
+  }
+
+  @Override
   Map<String, DeviceMatrix> state() {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>();
     state.put("x", x);
@@ -256,7 +261,7 @@ public final class CompressedGradientTracking extends LockstepOptimizer {
      *     contractive nor unbiased with an omega of at most 1 / alpha - 1
      */
     public CompressedGradientTracking build() {
-      Promise.requireContractiveOrScaled("C-GT", compressor, problem.layout().size(), alpha);
+      Promise.requireContractiveOrScaled("C-GT", compressor, problem.layout(), alpha);
       return new CompressedGradientTracking(this);
     }
 

@@ -324,6 +324,25 @@ public final class DataParallelPowerSgd extends CommonModelOptimizer {
     return variant;
   }
 
+  /** The ratio is that of all that a node sent in the last round: factors and vectors. */
+  @Override
+  public Optional<Compression> compression() {
+    double ratio = (double) residual.cols() / words(Math.max(0, round() - 1));
+    return Optional.of(Compression.of(ratio, residual));
+  }
+
+  /** What a node sends in a round, in numbers of 32 bits. */
+  private long words(long round) {
+    if (round < uncompressed) {
+      return residual.cols();
+    }
+    long dense = vectors.stream().mapToLong(v -> v[1] - v[0]).sum();
+    if (form == Form.PAPER) {
+      return tensors.leftSize() + tensors.rightSize() + dense;
+    }
+    return dense + ((round - uncompressed) % 2 == 0 ? tensors.rightSize() : tensors.leftSize());
+  }
+
   @Override
   Map<String, DeviceMatrix> state() {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>(super.state());

@@ -199,6 +199,11 @@ public final class DeepGradientCompression extends CommonModelOptimizer {
   }
 
   @Override
+  public Optional<Compression> compression() {
+    return Optional.of(Compression.of(feedback.codec().ratio(), feedback.residual()));
+  }
+
+  @Override
   Map<String, DeviceMatrix> state() {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>(super.state());
     state.put("velocity", velocity);

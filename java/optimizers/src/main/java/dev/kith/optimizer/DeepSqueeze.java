@@ -12,6 +12,7 @@ import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * DeepSqueeze: decentralized SGD whose nodes send their compressed parameters and add what a
@@ -126,6 +127,11 @@ public final class DeepSqueeze extends LockstepOptimizer {
   }
 
   @Override
+  public Optional<Compression> compression() {
+    return Optional.of(Compression.of(feedback.codec().ratio(), feedback.residual()));
+  }
+
+  @Override
   Map<String, DeviceMatrix> state() {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>();
     state.put("x", x);
@@ -175,7 +181,7 @@ public final class DeepSqueeze extends LockstepOptimizer {
      *     not doubly stochastic, or the compressor is not contractive
      */
     public DeepSqueeze build() {
-      Promise.requireRepairable("DeepSqueeze", compressor, problem.layout().size());
+      Promise.requireRepairable("DeepSqueeze", compressor, problem.layout());
       return new DeepSqueeze(this);
     }
 

@@ -41,6 +41,7 @@ public final class DianaSgd extends CommonModelOptimizer {
   private final DeviceMatrix mean;
   private final DeviceMatrix estimate;
   private boolean encoded;
+  private boolean gradientKnown;
 
   private DianaSgd(Builder builder) {
     super("diana", builder);
@@ -81,6 +82,7 @@ public final class DianaSgd extends CommonModelOptimizer {
   void iterate() {
     encoded = false;
     problem().gradient(parameters(), gradient, round());
+    gradientKnown = true;
     Messages messages = shifts.encode(gradient, round());
     encoded = true;
     average(messages, mean);
@@ -103,6 +105,15 @@ public final class DianaSgd extends CommonModelOptimizer {
   @Override
   String variant() {
     return variant;
+  }
+
+  @Override
+  public Optional<Compression> compression() {
+    double ratio = shifts.codec().ratio();
+    return Optional.of(
+        gradientKnown || round() == 0
+            ? Compression.of(ratio, gradient, shifts.shifts())
+            : Compression.of(ratio, Double.NaN, network().localNodes()));
   }
 
   @Override
@@ -141,7 +152,7 @@ public final class DianaSgd extends CommonModelOptimizer {
      *     compressor is not unbiased
      */
     public DianaSgd build() {
-      Promise.requireUnbiased("DIANA", compressor, problem.layout().size());
+      Promise.requireUnbiased("DIANA", compressor, problem.layout());
       return new DianaSgd(this);
     }
 

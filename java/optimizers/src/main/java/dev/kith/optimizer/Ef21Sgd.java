@@ -9,6 +9,7 @@ import dev.kith.network.Network;
 import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * EF21: descent along estimates of the gradients that every node corrects by compressed messages.
@@ -37,6 +38,7 @@ public final class Ef21Sgd extends CommonModelOptimizer {
   private final DeviceMatrix gradient;
   private final DeviceMatrix mean;
   private boolean encoded;
+  private boolean gradientKnown;
 
   private Ef21Sgd(Builder builder) {
     super("ef21", builder);
@@ -75,6 +77,7 @@ public final class Ef21Sgd extends CommonModelOptimizer {
         propose(Expression.outer(model().row()).plusOuter(-stepSize, estimates.mean()));
     model().spread(next, trial);
     problem().gradient(trial, gradient, round());
+    gradientKnown = true;
     Messages messages = estimates.encode(gradient, round());
     encoded = true;
     average(messages, mean);
@@ -98,6 +101,15 @@ public final class Ef21Sgd extends CommonModelOptimizer {
   }
 
   @Override
+  public Optional<Compression> compression() {
+    double ratio = estimates.codec().ratio();
+    return Optional.of(
+        gradientKnown || round() == 0
+            ? Compression.of(ratio, gradient, estimates.estimates())
+            : Compression.of(ratio, Double.NaN, network().localNodes()));
+  }
+
+  @Override
   Map<String, DeviceMatrix> state() {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>(super.state());
     state.putAll(estimates.state());
@@ -115,7 +127,7 @@ public final class Ef21Sgd extends CommonModelOptimizer {
      *     compressor is not contractive
      */
     public Ef21Sgd build() {
-      Promise.requireContractive("EF21", compressor, problem.layout().size());
+      Promise.requireContractive("EF21", compressor, problem.layout());
       return new Ef21Sgd(this);
     }
 

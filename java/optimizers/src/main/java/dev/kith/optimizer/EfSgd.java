@@ -41,7 +41,7 @@ public final class EfSgd extends CommonModelOptimizer {
   private final double momentum;
   private final Optional<ErrorFeedback> feedback;
   private final Optional<AdaptiveLowRank> adaptive;
-  private final DeviceMatrix gradient;
+  private final Optional<DeviceMatrix> gradient;
   private final DeviceMatrix mean;
   private DeviceMatrix velocity;
   private DeviceMatrix nextVelocity;
@@ -78,7 +78,7 @@ public final class EfSgd extends CommonModelOptimizer {
       this.feedback = Optional.of(own(new ErrorFeedback(codec, parameters())));
       this.adaptive = Optional.empty();
     }
-    this.gradient = own(parameters().like());
+    this.gradient = adaptive.map(rank -> own(parameters().like()));
     this.mean = own(model().row().like());
     this.velocity = own(mean.like());
     this.nextVelocity = own(mean.like());
@@ -104,11 +104,7 @@ public final class EfSgd extends CommonModelOptimizer {
   @Override
   void iterate() {
     encoded = false;
-    problem().gradient(parameters(), gradient, round());
-    Messages messages =
-        adaptive.isPresent()
-            ? adaptive.get().encode(gradient, round())
-            : feedback.orElseThrow().encode(gradient, round());
+    Messages messages = encode();
     encoded = true;
     average(messages, mean);
     Expression next = Expression.outer(model().row()).plusOuter(-stepSize, mean);
@@ -124,6 +120,17 @@ public final class EfSgd extends CommonModelOptimizer {
       nextVelocity = old;
     }
     model().accept();
+  }
+
+  private Messages encode() {
+    if (adaptive.isPresent()) {
+      DeviceMatrix g = gradient.orElseThrow();
+      problem().gradient(parameters(), g, round());
+      return adaptive.get().encode(g, round());
+    }
+    ErrorFeedback errors = feedback.orElseThrow();
+    problem().gradient(parameters(), errors.input(), round());
+    return errors.encode(round());
   }
 
   /** What the messages have lost so far, e_i of the own nodes, localNodes x d. */
@@ -146,6 +153,15 @@ public final class EfSgd extends CommonModelOptimizer {
   @Override
   String variant() {
     return variant;
+  }
+
+  @Override
+  public Optional<Compression> compression() {
+    double ratio =
+        adaptive
+            .map(AdaptiveLowRank::ratio)
+            .orElseGet(() -> feedback.orElseThrow().codec().ratio());
+    return Optional.of(Compression.of(ratio, residual()));
   }
 
   @Override
@@ -196,7 +212,7 @@ public final class EfSgd extends CommonModelOptimizer {
      *     compressor is not contractive, or has no rank that is to adapt
      */
     public EfSgd build() {
-      Promise.requireRepairable("EF-SGD", compressor, problem.layout().size());
+      Promise.requireRepairable("EF-SGD", compressor, problem.layout());
       return new EfSgd(this);
     }
 

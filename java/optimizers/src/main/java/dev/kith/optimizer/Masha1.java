@@ -56,9 +56,9 @@ public final class Masha1 extends Masha {
     }
 
     private double defaultProbability() {
-      long columns = problem.layout().size();
-      Promise.requireUnbiased("MASHA1", compressor, columns);
-      serverCompressor.ifPresent(c -> Promise.requireUnbiased("MASHA1's server", c, columns));
+      Promise.requireUnbiased("MASHA1", compressor, problem.layout());
+      serverCompressor.ifPresent(
+          c -> Promise.requireUnbiased("MASHA1's server", c, problem.layout()));
       return Math.clamp(1 / compressor.ratio(problem.layout()), Double.MIN_NORMAL, 1);
     }
 

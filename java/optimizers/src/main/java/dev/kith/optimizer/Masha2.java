@@ -66,10 +66,10 @@ public final class Masha2 extends Masha {
     }
 
     private double defaultProbability() {
-      long columns = problem.layout().size();
-      Promise.requireContractive("MASHA2", compressor, columns);
-      serverCompressor.ifPresent(c -> Promise.requireContractive("MASHA2's server", c, columns));
-      return Promise.delta("MASHA2", compressor, columns);
+      Promise.requireContractive("MASHA2", compressor, problem.layout());
+      serverCompressor.ifPresent(
+          c -> Promise.requireContractive("MASHA2's server", c, problem.layout()));
+      return Promise.delta("MASHA2", compressor, problem.layout());
     }
 
     /**

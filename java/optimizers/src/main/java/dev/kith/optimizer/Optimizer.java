@@ -2,6 +2,7 @@ package dev.kith.optimizer;
 
 import dev.kith.device.DeviceMatrix;
 import dev.kith.network.Network;
+import java.util.Optional;
 
 /**
  * A decentralized optimization algorithm. {@link #step} does one round: local work, and the
@@ -35,6 +36,15 @@ public interface Optimizer extends AutoCloseable {
 
   /** The network it runs on. */
   Network network();
+
+  /**
+   * How the messages are compressed and what they owe, after the last round. Waits.
+   *
+   * @return empty for an algorithm that sends its rows as they are
+   */
+  default Optional<Compression> compression() {
+    return Optional.empty();
+  }
 
   /** Writes the whole state: what {@link #load} reads continues with the same bits. */
   void save(Snapshot.Writer writer);

@@ -96,6 +96,12 @@ public final class SignSgd extends CommonModelOptimizer {
     return "momentum " + momentum;
   }
 
+  /** Signs are sent and nothing is kept for later. */
+  @Override
+  public Optional<Compression> compression() {
+    return Optional.of(Compression.of(messages.codec().ratio(), 0, network().localNodes()));
+  }
+
   @Override
   Map<String, DeviceMatrix> state() {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>(super.state());

@@ -41,6 +41,10 @@ public final class Compressors {
         "power-sgd:2",
         "power-sgd:1:cold",
         "power-sgd:2+int4",
-        "power-sgd:2+int8:block=16:stochastic");
+        "power-sgd:2+int8:block=16:stochastic",
+        "top-k:0.1@tensors",
+        "random-k:0.2@tensors",
+        "qsgd:4:block=16@tensors",
+        "power-sgd:2@tensors");
   }
 }

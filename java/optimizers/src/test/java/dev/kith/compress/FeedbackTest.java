@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kith.device.DType;
-import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.device.Queue;
@@ -53,7 +52,7 @@ class FeedbackTest {
 
   @Test
   void topOneOfAConstantGradientVisitsEveryCoordinate() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix g = DeviceMatrix.row(queue, 4f, 3f, 2f, 1f);
         Codec codec = Compressor.parse("top-k:1").bind(g, FIRST);
         ErrorFeedback feedback = new ErrorFeedback(codec, g)) {
@@ -73,7 +72,7 @@ class FeedbackTest {
   void messagesAndResidualAddUpToWhatWasGiven(String name) {
     int d = 64;
     int rounds = 20;
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = DeviceMatrix.allocate(queue, 2, MATRIX, DType.F32);
         DeviceMatrix y = x.like();
         Codec codec = Compressor.parse(name).bind(x, FIRST);
@@ -106,7 +105,7 @@ class FeedbackTest {
 
   @Test
   void theIdentityLeavesNoResidual() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix g = DeviceMatrix.row(queue, 4f, -3f, 0.1f, 1e-30f);
         Codec codec = Compressor.parse("identity").bind(g, FIRST);
         ErrorFeedback feedback = new ErrorFeedback(codec, g)) {
@@ -117,10 +116,47 @@ class FeedbackTest {
     }
   }
 
+  /** e' = v - decode(C(v)) for v = e + (x - minus), as the codec alone computes it in place. */
+  @ParameterizedTest
+  @MethodSource("names")
+  void feedbackIsTheCodecWithItsResidualBitForBit(String name) {
+    try (Queue queue = TestDevice.chosen().newQueue();
+        DeviceMatrix x = DeviceMatrix.allocate(queue, 2, MATRIX, DType.F32);
+        DeviceMatrix minus = x.like();
+        DeviceMatrix e = x.like();
+        Codec codec = Compressor.parse(name).bind(x, FIRST);
+        Messages messages = codec.messages();
+        Codec own = Compressor.parse(name).bind(x, FIRST);
+        ErrorFeedback feedback = new ErrorFeedback(own, x)) {
+      for (int t = 0; t < 6; t++) {
+        int round = t;
+        x.upload(
+            IntStream.range(0, 128)
+                .mapToDouble(k -> new SharedRandom(4, Stream.TEST, k, round).normal(0))
+                .toArray());
+        minus.upload(
+            IntStream.range(0, 128)
+                .mapToDouble(k -> new SharedRandom(5, Stream.TEST, k, round).normal(0))
+                .toArray());
+        Optional<DeviceMatrix> subtracted = t % 3 == 2 ? Optional.of(minus) : Optional.empty();
+        codec.encode(x, subtracted, Optional.of(e), messages, t);
+        Messages sent;
+        if (t % 3 == 0) {
+          feedback.input().copyFrom(x);
+          sent = feedback.encode(t);
+        } else {
+          sent = feedback.encode(x, subtracted, t);
+        }
+        assertArrayEquals(messages.words().toInts(), sent.words().toInts(), "round " + t);
+        assertArrayEquals(e.toFloats(), feedback.residual().toFloats(), "round " + t);
+      }
+    }
+  }
+
   @ParameterizedTest
   @MethodSource("names")
   void aRoundThatFailedIsUndone(String name) {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = DeviceMatrix.allocate(queue, 2, MATRIX, DType.F32);
         Codec codec = Compressor.parse(name).bind(x, FIRST);
         ErrorFeedback feedback = new ErrorFeedback(codec, x)) {
@@ -143,7 +179,7 @@ class FeedbackTest {
   @MethodSource("names")
   void aSavedStateContinuesWithTheSameBits(String name, @TempDir Path folder) {
     Path file = folder.resolve("state");
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = DeviceMatrix.allocate(queue, 2, MATRIX, DType.F32);
         Codec codec = Compressor.parse(name).bind(x, FIRST);
         ErrorFeedback feedback = new ErrorFeedback(codec, x);
@@ -166,7 +202,7 @@ class FeedbackTest {
 
   @Test
   void aResidualOfAnotherShapeIsRefused() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix x = DeviceMatrix.allocate(queue, 2, 8, DType.F32);
         DeviceMatrix wide = DeviceMatrix.allocate(queue, 2, 9, DType.F32);
         Codec codec = Compressor.parse("top-k:1").bind(x, FIRST);
@@ -179,7 +215,7 @@ class FeedbackTest {
 
   @Test
   void ef21KnowsAConstantGradientAfterFourMessages() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix g = DeviceMatrix.row(queue, 4f, 3f, 2f, 1f);
         DeviceMatrix mean = g.like();
         Codec codec = Compressor.parse("top-k:1").bind(g, FIRST);
@@ -199,7 +235,7 @@ class FeedbackTest {
 
   @Test
   void ef21WithTheIdentityIsTheGradientItself() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         Network network =
             Network.builder(MixingSchedule.constant(MixingMatrix.uniform(2))).build();
         DeviceMatrix g = DeviceMatrix.of(queue, new float[][] {{4, 3, 2}, {-2, 5, 8}});
@@ -230,7 +266,7 @@ class FeedbackTest {
     float[][] expected = {
       {16, 0, 0, 0}, {4, 12, 0, 0}, {4, 3, 8, 0}, {4, 3, 2, 4}, {4, 3, 2, 1}, {4, 3, 2, 1}
     };
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix g = DeviceMatrix.row(queue, 4f, 3f, 2f, 1f);
         DeviceMatrix mean = g.like();
         DeviceMatrix estimate = g.like();
@@ -250,7 +286,7 @@ class FeedbackTest {
 
   @Test
   void dianaWithoutLearningSendsTheCompressedGradient() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix g = DeviceMatrix.row(queue, 4f, 3f, 2f, 1f);
         DeviceMatrix mean = g.like();
         DeviceMatrix estimate = g.like();
@@ -274,7 +310,7 @@ class FeedbackTest {
 
   @Test
   void dianaRefusesWhatIsNotUnbiased() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         DeviceMatrix g = DeviceMatrix.row(queue, 4f, 3f, 2f, 1f);
         Codec top = Compressor.parse("top-k:1").bind(g, FIRST);
         Codec random = Compressor.parse("random-k:1").bind(g, FIRST)) {
@@ -310,7 +346,7 @@ class FeedbackTest {
 
   @Test
   void topOneDivergesWithoutFeedbackAndConvergesWithIt() {
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         Network network =
             Network.builder(MixingSchedule.constant(MixingMatrix.uniform(3))).build();
         DeviceMatrix g = DeviceMatrix.allocate(queue, 3, 3, DType.F32);
@@ -349,7 +385,7 @@ class FeedbackTest {
   @Test
   void theVirtualIterateOfErrorFeedbackMovesAsSgdDoes() {
     // Small integers and powers of two: every sum is exact.
-    try (Queue queue = Device.cpu().newQueue();
+    try (Queue queue = TestDevice.chosen().newQueue();
         Network network =
             Network.builder(MixingSchedule.constant(MixingMatrix.uniform(2))).build();
         DeviceMatrix g = DeviceMatrix.allocate(queue, 2, 8, DType.F32);

@@ -9,6 +9,7 @@ import dev.kith.compress.Compressor;
 import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
 import dev.kith.device.Queue;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
@@ -87,6 +88,9 @@ class CompressedVectorTest {
             assertArrayEquals(x, optimizer.parameters().toDoubles(), "step " + k);
           }
           assertArrayEquals(new double[] {0, 3, 4, 6}, optimizer.residual().toDoubles());
+          Compression compression = optimizer.compression().orElseThrow();
+          assertEquals(2, compression.ratio());
+          assertArrayEquals(new double[] {Math.sqrt(61)}, compression.residualNorms());
         });
   }
 
@@ -304,7 +308,8 @@ class CompressedVectorTest {
     // Uniform weights on 2 nodes: gap 1, |I - W| = 1, delta = 1/4.
     assertEquals(
         0.25 / (16 + 1 + 4 + 2 - 2),
-        ChocoGossip.theoreticalStepSize(MixingMatrix.uniform(2), Compressor.parse("top-k:1"), 4),
+        ChocoGossip.theoreticalStepSize(
+            MixingMatrix.uniform(2), Compressor.parse("top-k:1"), Layout.flat(4)),
         1e-12);
   }
 

@@ -10,6 +10,7 @@ import dev.kith.kernel.NodeTree;
 import dev.kith.kernel.Reduction;
 import dev.kith.lab.data.DataSets;
 import dev.kith.network.Network;
+import dev.kith.optimizer.Compression;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.problem.Evaluation;
 import dev.kith.problem.LayeredClassifier;
@@ -21,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
@@ -138,6 +140,7 @@ final class Experiment implements AutoCloseable {
       double meanModelTrainLoss = mean(losses.toDoubles(), alive);
       Evaluation global = problem.evaluate(mean);
       double[] accuracy = local.accuracy();
+      Optional<Compression> compression = optimizer.compression();
       return new Measurement(
           optimizer.round(),
           network.meter().messages(),
@@ -150,7 +153,9 @@ final class Experiment implements AutoCloseable {
           mean(local.loss(), alive),
           global.loss()[0],
           consensus,
-          alive.length);
+          alive.length,
+          compression.map(Compression::ratio).orElse(1.0),
+          compression.map(c -> rootMeanSquare(c.residualNorms(), alive)).orElse(0.0));
     }
   }
 
@@ -175,6 +180,10 @@ final class Experiment implements AutoCloseable {
       Reduction.rows(Reduction.Kind.DISTANCE, rows, mean, distances);
       return Reduction.tree(distances.toDoubles()) / alive.length;
     }
+  }
+
+  private static double rootMeanSquare(double[] values, int[] chosen) {
+    return Math.sqrt(mean(Arrays.stream(values).map(v -> v * v).toArray(), chosen));
   }
 
   private static double mean(double[] values, int[] chosen) {

@@ -19,6 +19,10 @@ import java.util.List;
  * @param meanModelTestLoss loss of the mean model on the test set
  * @param consensusDistance (1/n) sum_i |x_i - mean|^2
  * @param aliveNodes nodes that still take part; means are over those
+ * @param compressionRatio bytes of a row in f32 divided by those of the payload of its message; 1
+ *     for algorithms that send rows as they are
+ * @param residualNorm sqrt((1/n) sum_i |r_i|^2) of what messages owe, {@link
+ *     dev.kith.optimizer.Compression}; 0 where they owe nothing
  */
 public record Measurement(
     long round,
@@ -32,13 +36,15 @@ public record Measurement(
     double testLoss,
     double meanModelTestLoss,
     double consensusDistance,
-    int aliveNodes) {
+    int aliveNodes,
+    double compressionRatio,
+    double residualNorm) {
 
   /** The first line of metrics.csv. */
   static final String HEADER =
-      "round,messages,bytes,train_loss,mean_model_train_loss,test_accuracy,worst_accuracy,mean_model_accuracy,test_loss,mean_model_test_loss,consensus_distance,alive_nodes";
+      "round,messages,bytes,train_loss,mean_model_train_loss,test_accuracy,worst_accuracy,mean_model_accuracy,test_loss,mean_model_test_loss,consensus_distance,alive_nodes,compression_ratio,residual_norm";
 
-  private static final int COLUMNS = 12;
+  private static final int COLUMNS = 14;
 
   /** A line of metrics.csv; numbers are written so that they are read back to the same bits. */
   String line() {
@@ -67,7 +73,9 @@ public record Measurement(
       testLoss,
       meanModelTestLoss,
       consensusDistance,
-      aliveNodes
+      aliveNodes,
+      compressionRatio,
+      residualNorm
     };
   }
 
@@ -101,7 +109,9 @@ public record Measurement(
               packed[i + 8],
               packed[i + 9],
               packed[i + 10],
-              (int) packed[i + 11]));
+              (int) packed[i + 11],
+              packed[i + 12],
+              packed[i + 13]));
     }
     return rows;
   }

@@ -127,6 +127,8 @@ public final class Outcome {
     keys.put("meanModelTestLoss", last.meanModelTestLoss());
     keys.put("messagesSent", last.messages());
     keys.put("aliveNodes", last.aliveNodes());
+    keys.put("compressionRatio", last.compressionRatio());
+    keys.put("residualNorm", last.residualNorm());
     keys.put("interrupted", interrupted);
     keys.put("tier", machine.tier());
     keys.put("threads", machine.threads());

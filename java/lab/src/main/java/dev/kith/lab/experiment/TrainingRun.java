@@ -212,7 +212,7 @@ public final class TrainingRun {
           writer.text("lab.settings", settings.fingerprint());
           writer.text("lab.data", String.join("\n", experiment.data().sha256()));
           writer.text("lab.blas", Product.blas(experiment.device()));
-          writer.doubles("lab.metrics", Measurement.pack(rows));
+          writer.doubles("lab.measurements", Measurement.pack(rows));
           writer.doubles("lab.seconds", seconds());
           experiment.optimizer().save(writer);
         });
@@ -234,7 +234,7 @@ public final class TrainingRun {
                 checkSame(reader.text("lab.settings"), reader.file());
                 checkSameData(reader.text("lab.data"), experiment.data(), reader.file());
                 remarkBlas(reader.text("lab.blas"), Product.blas(experiment.device()));
-                List<Measurement> before = Measurement.unpack(reader.doubles("lab.metrics"));
+                List<Measurement> before = Measurement.unpack(reader.doubles("lab.measurements"));
                 secondsBefore = reader.doubles("lab.seconds")[0];
                 experiment.optimizer().load(reader);
                 rows.clear();
