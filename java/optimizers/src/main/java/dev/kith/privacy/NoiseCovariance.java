@@ -239,6 +239,9 @@ public final class NoiseCovariance {
     private static final int POINTS = 241;
 
     double variance(double ratio) {
+      if (ratio == 0) {
+        return 1;
+      }
       double[] inverse = new double[laplacian.eigenvalues().length];
       for (int k = 0; k < inverse.length; k++) {
         inverse[k] = 1 / (1 + ratio * Math.max(0, laplacian.eigenvalues()[k]));

@@ -26,7 +26,11 @@ final class Experiments {
           Map.entry("choco-topk-training", CompressedTrainingClaims::chocoTraining),
           Map.entry("powersgd-ratios", LowRankClaims::ratios),
           Map.entry("powersgd-error-feedback", PowerSgdClaims::errorFeedback),
-          Map.entry("powergossip", PowerGossipClaims::powerGossip));
+          Map.entry("powergossip", PowerGossipClaims::powerGossip),
+          Map.entry("accountant-references", PrivacyClaims::accountantReferences),
+          Map.entry("corn-cancels-more", PrivacyClaims::cornCancelsMore),
+          Map.entry("corn-horizon-aware", PrivacyClaims::cornHorizonAware),
+          Map.entry("bandmf", PrivacyClaims::bandedNoise));
 
   private Experiments() {}
 
