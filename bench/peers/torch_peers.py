@@ -303,6 +303,10 @@ def prepare(operation, rows, cols, file):
             torch.mm(w, int8.decode().view(-1)[: x.numel()].view(rows, cols), out=y)
 
         return "abs(out=), amax(out=), div(out=), round_, copy_, mul_, mm(out=)", compressed_round, y
+    if operation == "normal":
+        y = torch.zeros(rows, cols)
+        torch.manual_seed(1)
+        return "normal_", lambda: y.normal_(), y
     if operation == "convert-bf16":
         x = matrix(0, rows, cols)
         y = torch.empty(rows, cols, dtype=torch.bfloat16)

@@ -11,11 +11,14 @@ import java.util.Optional;
 /**
  * The goal table as data. Names are operation-size-dtype with M = 10^6 and never change. Measures:
  * {@code twin} (share), the names of peers (their time over Kith's), {@code apart} (mix and step
- * called one after the other, over the fused form), {@code overAlone} (top-k with error feedback
- * over top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed round),
- * {@code received} (that mix over the half of the round that sums the messages), {@code ns}, {@code
- * ms}, {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code testAccuracy}, {@code
- * meanModelAccuracy}.
+ * called one after the other, over the fused form; for correlated noise normals, product and sum),
+ * {@code cycles} (a word of Philox on one core), {@code overPhilox} (ChaCha20 over Philox there),
+ * {@code overNormals} (a perturbation over drawing its normals alone), {@code loop} (a perturbation
+ * seed by seed over all at once), {@code nsPerElement}, {@code overAlone} (top-k with error
+ * feedback over top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed
+ * round), {@code received} (that mix over the half of the round that sums the messages), {@code
+ * ns}, {@code ms}, {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code
+ * testAccuracy}, {@code meanModelAccuracy}.
  *
  * @param name the row's name
  * @param family family of kernels; {@code train} for whole runs
@@ -73,6 +76,29 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               "round-int8-ring-16x4000000",
               atLeast("mix", 1, "faster than the uncompressed round"),
               atLeast("received", 1, "its sum faster than the uncompressed mix")),
+          kernel(
+              "philox-64M",
+              "philox-1x64000000",
+              below("cycles", 1.35, "under 1.35 cycles a word on one core, 0.45 ns at 3 GHz")),
+          kernel("chacha20-64M", "chacha20-1x64000000", below("overPhilox", 2, "under 2x Philox")),
+          kernel(
+              "normal-f32-64M",
+              "normal-1x64000000",
+              below("nsPerElement", 1.2, "under 1.2 ns an element"),
+              faster(3, Peers.TORCH, "libtorch normal_ in place"),
+              faster(10, "java", "java.util.random nextGaussian")),
+          kernel(
+              "corn-64x1M",
+              "corn-64x1000000",
+              atLeast("apart", 1.3, "1.3x normals, OpenBLAS product and sum called apart")),
+          kernel(
+              "perturb16-64M-gaussian",
+              "perturb16-gaussian-1x64000000",
+              below("overNormals", 1.05, "under 1.05x the normals alone")),
+          kernel(
+              "perturb16-64M-rademacher",
+              "perturb16-rademacher-1x64000000",
+              atLeast("loop", 5, "5x the loop over seeds")),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 

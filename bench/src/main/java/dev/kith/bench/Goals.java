@@ -82,6 +82,10 @@ final class Goals {
       if (workload.operation() == Operation.ROUND_INT8_RING) {
         round(workload, kernel, pairs, measures, notes);
       }
+      if (row.family().equals("noise")) {
+        measures.put("nsPerElement", beside.nanos() / workload.elements());
+        Drawing.measure(workload, kernel, pairs, measures, notes);
+      }
       if (row.name().equals("mix-regular4-1000000x64-f32")) {
         LargeGraph.Cost cost = LargeGraph.measure(workload);
         measures.put("buildSeconds", cost.buildSeconds());

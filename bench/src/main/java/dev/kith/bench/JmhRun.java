@@ -26,6 +26,7 @@ final class JmhRun {
           "quantize", QuantizeBenchmark.class,
           "step", StepBenchmark.class,
           "lowrank", LowRankBenchmark.class,
+          "noise", NoiseBenchmark.class,
           "product", ProductBenchmark.class,
           "memory", MemoryBenchmark.class);
 

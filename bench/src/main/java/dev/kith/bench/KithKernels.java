@@ -140,6 +140,9 @@ final class KithKernels implements Implementation {
             case INT8_ACCUMULATE -> Coding.accumulate(this);
             case SIGN_MAJORITY -> Coding.majority(this);
             case ROUND_INT8_RING -> Coding.round(this);
+            case PHILOX, CHACHA20, NORMAL -> Drawing.draw(this);
+            case CORN -> Drawing.correlated(this);
+            case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> Drawing.perturb(this);
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };
@@ -390,7 +393,7 @@ final class KithKernels implements Implementation {
     MixingWeights weights() {
       Weights weights = Weights.of(w);
       return keep(
-          w.operation() == Operation.MIX_DENSE
+          w.operation() == Operation.MIX_DENSE || w.operation() == Operation.CORN
               ? MixingWeights.dense(queue, w.rows(), w.rows(), weights.toDense())
               : MixingWeights.sparse(
                   queue,

@@ -58,6 +58,18 @@ enum Operation {
   SIGN_MAJORITY("quantize", 0.125),
   /** Y = W decode(M) on a ring, M the messages of {@link #INT8_QUANTIZE} of all rows. */
   ROUND_INT8_RING("quantize", 10),
+  /** Random words of a public seed: Philox. */
+  PHILOX("noise", 4),
+  /** Random words of a secret: ChaCha20. */
+  CHACHA20("noise", 4),
+  /** Normals of a public seed. */
+  NORMAL("noise", 4),
+  /** X += F Z with a dense F and normals Z of a public seed, a row for each node. */
+  CORN("noise", 8),
+  /** x += sum_k c_k z_k for 16 rows of normals, each of a seed of its own. */
+  PERTURB16_GAUSSIAN("noise", 8),
+  /** The same with rows of signs. */
+  PERTURB16_RADEMACHER("noise", 8),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */

@@ -1,6 +1,9 @@
 package dev.kith.bench;
 
 import dev.kith.device.HalfPrecision;
+import java.util.Arrays;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
 import java.util.stream.IntStream;
 
 /**
@@ -28,7 +31,7 @@ class PlainJava implements Implementation {
   public boolean supports(Workload w) {
     return switch (w.operation()) {
       case MIX_RING, MIX_ER8, MIX_DENSE, MIX_REGULAR4, ATC_RING -> true;
-      case ROWNORM, ADAMW, HEAVY_BALL, CONVERT_BF16, GATHER, MULTIPLY -> true;
+      case ROWNORM, ADAMW, HEAVY_BALL, CONVERT_BF16, GATHER, MULTIPLY, NORMAL -> true;
       default -> false;
     };
   }
@@ -44,6 +47,7 @@ class PlainJava implements Implementation {
       case CONVERT_BF16 -> convert(w);
       case GATHER -> gather(w);
       case MULTIPLY -> multiply(w);
+      case NORMAL -> normals(w);
       default -> throw Implementation.unsupported(this, w);
     };
   }
@@ -300,6 +304,32 @@ class PlainJava implements Implementation {
                       scale(a[i][0], b[0], c[i], 0, b.length);
                       for (int k = 1; k < b.length; k++) {
                         accumulate(a[i][k], b[k], c[i], 0, b.length);
+                      }
+                    }),
+        w);
+  }
+
+  /** A generator for each processor, of the fastest kind that Java has. */
+  private Task normals(Workload w) {
+    float[][] y = new float[w.rows()][(int) w.cols()];
+    int parts = Runtime.getRuntime().availableProcessors();
+    RandomGenerator[] generators = new RandomGenerator[parts];
+    Arrays.setAll(
+        generators,
+        p -> RandomGeneratorFactory.of("Xoroshiro128PlusPlus").create(Drawing.SEED + p));
+    return new Arrays2d(
+        y,
+        () ->
+            IntStream.range(0, parts)
+                .parallel()
+                .forEach(
+                    p -> {
+                      RandomGenerator generator = generators[p];
+                      for (float[] row : y) {
+                        int end = (int) ((p + 1) * w.cols() / parts);
+                        for (int c = (int) (p * w.cols() / parts); c < end; c++) {
+                          row[c] = (float) generator.nextGaussian();
+                        }
                       }
                     }),
         w);

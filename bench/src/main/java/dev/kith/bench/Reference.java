@@ -1,5 +1,6 @@
 package dev.kith.bench;
 
+import dev.kith.random.Stream;
 import java.util.Optional;
 import java.util.stream.LongStream;
 
@@ -53,6 +54,10 @@ final class Reference {
   }
 
   void check(String implementation, long index, double found) {
+    if (workload.operation() == Operation.NORMAL && !implementation.equals("kith")) {
+      checkOwnNormal(implementation, index, found);
+      return;
+    }
     double expected = at(index);
     if (!(Math.abs(found - expected) <= tolerance(index, expected)) || !isLevel(index, found)) {
       throw wrong(implementation, index, found, expected);
@@ -66,6 +71,10 @@ final class Reference {
    * @throws IllegalStateException if it is larger than such a sum explains
    */
   double checkPeer(String peer, long index, double found) {
+    if (workload.operation() == Operation.NORMAL) {
+      checkOwnNormal(peer, index, found);
+      return 0;
+    }
     double expected = at(index);
     double error = Math.abs(found - expected);
     boolean sums =
@@ -79,6 +88,18 @@ final class Reference {
       throw wrong(peer, index, found, expected);
     }
     return expected == 0 ? error : error / Math.abs(expected);
+  }
+
+  /**
+   * Peers have generators of their own: a normal that was drawn is not exactly 0, and beyond 9 with
+   * a probability of 1e-18.
+   */
+  private void checkOwnNormal(String peer, long index, double found) {
+    if (!(Math.abs(found) < 9) || found == 0) {
+      throw new IllegalStateException(
+          "%s computes %s wrongly: element %d is %s and must be a normal"
+              .formatted(peer, workload.name(), index, found));
+    }
   }
 
   private IllegalStateException wrong(
@@ -105,6 +126,10 @@ final class Reference {
       case INT8_QUANTIZE, INT8_ACCUMULATE, ROUND_INT8_RING -> 0.5 / 127 / 2 + 64 * eps;
       // Rounded at random to one of the two levels beside it.
       case QSGD4 -> levelWidth(index) * (1 + 64 * eps);
+      case PHILOX, CHACHA20 -> 0;
+      case NORMAL -> 2 * Math.ulp((float) expected);
+      // Sums of at most 64 terms, as below, of normals up to 8 instead of elements up to 1/2.
+      case CORN, PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> 16 * 64 * eps;
       case ADAMW, ADAMW_BF16GRAD ->
           64 * eps
               + Workload.STEP_SIZE
@@ -192,7 +217,28 @@ final class Reference {
         yield 2 * ones >= workload.rows() ? 1 : -1;
       }
       case ROUND_INT8_RING -> weights.apply(row, j -> x(j, col));
+      case PHILOX -> NoiseReference.philox(Drawing.SEED, Stream.NODE_NOISE, row, col);
+      case CHACHA20 -> NoiseReference.chacha(Drawing.secret(), Stream.NODE_NOISE, row, col);
+      case NORMAL -> NoiseReference.normal(Drawing.SEED, Stream.NODE_NOISE, row, col);
+      case CORN ->
+          x(row, col)
+              + weights.apply(
+                  row, j -> NoiseReference.normal(Drawing.SEED, Stream.GROUP_NOISE, j, col));
+      case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> x(row, col) + perturbation(col);
     };
+  }
+
+  private double perturbation(long col) {
+    double sum = 0;
+    for (int k = 0; k < Drawing.DIRECTIONS; k++) {
+      long seed = Drawing.seed(k);
+      double z =
+          workload.operation() == Operation.PERTURB16_GAUSSIAN
+              ? NoiseReference.normal(seed, Stream.PERTURBATION, 0, col)
+              : NoiseReference.sign(seed, Stream.PERTURBATION, 0, col);
+      sum += Workload.STEP_SIZE * Drawing.coefficient(k) * z;
+    }
+    return sum;
   }
 
   /**

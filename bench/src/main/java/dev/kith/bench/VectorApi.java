@@ -19,6 +19,12 @@ final class VectorApi extends PlainJava {
   }
 
   @Override
+  public boolean supports(Workload w) {
+    // Java's own normals have no loop of ours to vectorise.
+    return w.operation() != Operation.NORMAL && super.supports(w);
+  }
+
+  @Override
   void scale(float a, float[] x, float[] y, int from, int to) {
     int c = from;
     for (; c <= to - SPECIES.length(); c += SPECIES.length()) {

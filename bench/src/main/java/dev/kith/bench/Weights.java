@@ -27,14 +27,14 @@ record Weights(long[] offsets, int[] columns, double[] values) {
 
   private static final long GRAPH_SEED = 1;
 
-  /** The matrix of a workload; without entries for an operation that mixes nothing. */
+  /** The matrix of a workload, W or F; without entries for an operation that mixes nothing. */
   static Weights of(Workload workload) {
     int n = workload.rows();
     return switch (workload.operation()) {
       case MIX_RING, ATC_RING, DSGT_RING, ROUND_INT8_RING -> metropolis(Topologies.ring(n));
       case MIX_ER8 -> metropolis(RandomGraphs.erdosRenyi(n, 8.0 / (n - 1), GRAPH_SEED));
       case MIX_REGULAR4 -> metropolis(RandomGraphs.regular(n, 4, GRAPH_SEED));
-      case MIX_DENSE -> dense(n);
+      case MIX_DENSE, CORN -> dense(n);
       default -> new Weights(new long[n + 1], new int[0], new double[0]);
     };
   }

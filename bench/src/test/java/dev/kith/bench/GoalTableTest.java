@@ -34,6 +34,12 @@ class GoalTableTest {
             "sign-pack-64M",
             "sign-majority-16x4M",
             "round-int8-ring-16x4M",
+            "philox-64M",
+            "chacha20-64M",
+            "normal-f32-64M",
+            "corn-64x1M",
+            "perturb16-64M-gaussian",
+            "perturb16-64M-rademacher",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());
@@ -46,6 +52,8 @@ class GoalTableTest {
     GoalRow adamw = GoalRow.ALL.get(5);
     assertEquals(64_000_000L * 28, adamw.workload().orElseThrow().bytes());
     assertEquals(1000 * 33 / 8, Workload.parse("sign-pack-1x1000").bytes());
+    assertEquals(1000 * 4, Workload.parse("philox-1x1000").bytes());
+    assertEquals(64 * 100 * 8, Workload.parse("corn-64x100").bytes());
     assertEquals(1000 * (16 + 1) / 8, Workload.parse("sign-majority-16x1000").bytes());
   }
 

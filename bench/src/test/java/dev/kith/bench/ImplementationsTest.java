@@ -37,6 +37,7 @@ class ImplementationsTest {
   private static Workload workload(Operation operation) {
     return switch (operation) {
       case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL -> new Workload(operation, 1, 10_007);
+      case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> new Workload(operation, 1, 10_007);
       case MULTIPLY -> new Workload(operation, 61, 61);
       case MIX_REGULAR4, GATHER -> new Workload(operation, 1001, 13);
       case POWERSGD_R4 -> new Workload(operation, 1, 67 * 67);
@@ -60,7 +61,8 @@ class ImplementationsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"mix-ring-16x100", "rownorm-16x100", "adamw-1x100"})
+  @ValueSource(
+      strings = {"mix-ring-16x100", "rownorm-16x100", "adamw-1x100", "philox-1x100", "corn-16x100"})
   void aWrongResultIsRefused(String name) {
     Workload workload = Workload.parse(name);
     Reference reference = new Reference(workload);
