@@ -110,7 +110,8 @@ final class CompressionClaims {
     return DeviceMatrix.of(setting.queue(), values);
   }
 
-  private static double[] columnMeans(DeviceMatrix x) {
+  /** (1/n) sum_i x_i. */
+  static double[] columnMeans(DeviceMatrix x) {
     double[] values = x.toDoubles();
     double[] mean = new double[Math.toIntExact(x.cols())];
     for (int k = 0; k < values.length; k++) {
@@ -120,7 +121,7 @@ final class CompressionClaims {
   }
 
   /** sum_i |x_i - point|^2. */
-  private static double distance(DeviceMatrix x, double[] point) {
+  static double distance(DeviceMatrix x, double[] point) {
     double[] values = x.toDoubles();
     double sum = 0;
     for (int k = 0; k < values.length; k++) {

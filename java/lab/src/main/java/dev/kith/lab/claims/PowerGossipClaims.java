@@ -102,8 +102,8 @@ final class PowerGossipClaims {
         Messages messages = codec.messages();
         PowerGossip gossip = PowerGossip.builder(network, x).seed(SEED).build()) {
       x.upload(normals());
-      double[] mean = columnMeans(x);
-      double start = distance(x, mean);
+      double[] mean = CompressionClaims.columnMeans(x);
+      double start = CompressionClaims.distance(x, mean);
       double error = 1;
       double worstSlope = Double.NEGATIVE_INFINITY;
       for (int round = 0; round < rounds; round++) {
@@ -117,14 +117,14 @@ final class PowerGossipClaims {
           Mixing.combine(Expression.outer(x).plusOuter(mixed).plusOuter(-1, own), x);
         }
         if ((round + 1) % STRIDE == 0) {
-          double now = distance(x, mean) / start;
+          double now = CompressionClaims.distance(x, mean) / start;
           if (now > 1e-8) {
             worstSlope = Math.max(worstSlope, Math.log10(now / error) * 1000 / STRIDE);
           }
           error = now;
         }
       }
-      double[] end = columnMeans(x);
+      double[] end = CompressionClaims.columnMeans(x);
       double moved = 0;
       double length = 0;
       for (int c = 0; c < end.length; c++) {
@@ -144,26 +144,6 @@ final class PowerGossipClaims {
       }
     }
     return values;
-  }
-
-  private static double[] columnMeans(DeviceMatrix x) {
-    double[] values = x.toDoubles();
-    double[] mean = new double[Math.toIntExact(x.cols())];
-    for (int k = 0; k < values.length; k++) {
-      mean[k % mean.length] += values[k] / x.rows();
-    }
-    return mean;
-  }
-
-  /** sum_i |x_i - point|^2. */
-  private static double distance(DeviceMatrix x, double[] point) {
-    double[] values = x.toDoubles();
-    double sum = 0;
-    for (int k = 0; k < values.length; k++) {
-      double difference = values[k] - point[k % point.length];
-      sum += difference * difference;
-    }
-    return sum;
   }
 
   private static Trained train(Setting setting, DataSets data, int hidden, int rounds, Talk talk) {
