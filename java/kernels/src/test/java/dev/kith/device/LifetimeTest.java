@@ -26,6 +26,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -367,7 +368,10 @@ class LifetimeTest {
                   } catch (IllegalStateException e) {
                     contains(e.getMessage(), "operations are running");
                   }
+                  // A loop of new pools would leave a single core nothing for the operations.
+                  TimeUnit.MICROSECONDS.sleep(100);
                 }
+                return null;
               });
       try {
         // The scheduler may keep the other thread away from a busy machine for a while.
