@@ -199,6 +199,14 @@ final class ExperimentOptions {
   private String momentum;
 
   @Option(
+      names = "--adaptive-rank",
+      paramLabel = "SHARE",
+      defaultValue = "",
+      description =
+          "For ef-sgd with power-sgd:RANK: the rank follows how many singular values hold this share of the squares of what is sent, up to RANK; DiLoCoX takes 0.9 and power-sgd:RANK+int4. Default: the rank stays.")
+  private String adaptiveRank;
+
+  @Option(
       names = "--clip-norm",
       paramLabel = "X",
       defaultValue = "",
@@ -320,6 +328,7 @@ final class ExperimentOptions {
     flags.put("--consensus-step-size", consensusStepSize);
     flags.put("--server-compressor", serverCompressor);
     flags.put("--momentum", momentum);
+    flags.put("--adaptive-rank", adaptiveRank);
     flags.put("--clip-norm", clipNorm);
     flags.put("--warm-up-rounds", warmUpRounds);
     flags.put("--regularizer", regularizer);

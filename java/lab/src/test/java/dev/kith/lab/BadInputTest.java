@@ -88,6 +88,10 @@ class BadInputTest {
           --algorithm dgc --compressor int8   | DGC masks the momentum of the largest entries
           --algorithm dgc --clip-norm 0       | --clip-norm 0 is not a number above 0
           --algorithm dgc --warm-up-rounds 0  | --warm-up-rounds 0 is not a whole number from 1 to
+          --algorithm diana --adaptive-rank 0.9 | belongs to --algorithm ef-sgd, not to diana
+          --algorithm ef-sgd --compressor power-sgd:2 --adaptive-rank 0 | --adaptive-rank 0 is not a number above 0
+          --algorithm ef-sgd --compressor power-sgd:2 --adaptive-rank 1.5 | a share of 1.5
+          --algorithm ef-sgd --compressor top-k:0.1 --adaptive-rank 0.9 | has no rank that could adapt
           --algorithm ef-sgd --clip-norm 1    | belongs to --algorithm dgc
           --algorithm ef-sgd --warm-up-rounds 9 | belongs to --algorithm dgc
           --algorithm masha1 --compressor random-k:0.1 | two mini-batches differ at every point: take --batch all

@@ -73,6 +73,26 @@ class CompressionMetricsTest {
     assertTrue(outcome.last().residualNorm() > 0);
   }
 
+  @ParameterizedTest
+  @CsvSource({"masha1, random-k:65, 65, false", "masha2, top-k:13, 26, true"})
+  void differencesToAReferenceOweWhatIsRepairedLater(
+      String algorithm, String compressor, int words, boolean repairs) {
+    Outcome outcome =
+        Runs.whole(
+            Runs.settings(
+                "--algorithm",
+                algorithm,
+                "--batch",
+                "all",
+                "--compressor",
+                compressor,
+                "--step-size",
+                "0.05"),
+            folder);
+    assertEquals((double) D / words, outcome.last().compressionRatio());
+    assertEquals(repairs, outcome.last().residualNorm() > 0);
+  }
+
   @Test
   void rowsThatTravelAsTheyAreOweNothing() {
     Outcome outcome = Runs.whole(Runs.settings(), folder);

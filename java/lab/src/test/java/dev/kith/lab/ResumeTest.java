@@ -60,6 +60,7 @@ class ResumeTest {
         "--algorithm power-sgd --compressor power-sgd:1 --model mlp:8",
         "--algorithm powergossip --compressor power-sgd:2 --model mlp:8",
         "--algorithm ef-sgd --compressor power-sgd:2+int4 --model mlp:8",
+        "--algorithm ef-sgd --compressor power-sgd:2+int4 --adaptive-rank 0.9 --model mlp:8",
         "--algorithm sign-sgd --step-size 0.005 --momentum 0.5",
         "--algorithm dgc --compressor sampled-top-k:0.05 --clip-norm 3 --warm-up-rounds 2 --step-size 0.05",
         "--algorithm extragradient --regularizer squared-norm:0.01",

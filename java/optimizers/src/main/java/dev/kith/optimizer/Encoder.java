@@ -45,6 +45,11 @@ final class Encoder implements AutoCloseable {
     }
   }
 
+  /** Bytes of a row in f32 divided by those of the payload of its message. */
+  double ratio() {
+    return codec.ratio();
+  }
+
   /** What the messages have lost so far; only with error feedback. */
   DeviceMatrix residual() {
     return feedback.orElseThrow().residual();

@@ -46,6 +46,12 @@ public final class Masha1 extends Masha {
     return new Builder(problem, network, initial);
   }
 
+  /** {@inheritDoc} Nothing is kept for later. */
+  @Override
+  public Optional<Compression> compression() {
+    return Optional.of(Compression.of(encoder().ratio(), 0, network().localNodes()));
+  }
+
   /**
    * Settings of {@link Masha1}. The default of the reference probability is the share of the bytes
    * of a row that a message has, which balances the two kinds of messages.

@@ -51,6 +51,11 @@ public final class Masha2 extends Masha {
     return encoder().residual();
   }
 
+  @Override
+  public Optional<Compression> compression() {
+    return Optional.of(Compression.of(encoder().ratio(), residual()));
+  }
+
   /** What the server's answers have lost so far, e, 1 x d; empty without a server's compressor. */
   public Optional<DeviceMatrix> serverResidual() {
     return server().map(Encoder::residual);

@@ -2,6 +2,7 @@ package dev.kith.lab.experiment;
 
 import dev.kith.compress.Compressor;
 import dev.kith.compress.PowerSgd;
+import dev.kith.compress.RankWindow;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.graph.MixingMatrix;
@@ -89,6 +90,7 @@ enum Algorithm {
     BELONGS.put("--gossip-rounds", List.of(CHEBYSHEV));
     BELONGS.put("--consensus-step-size", List.of(CHOCO, DEEP_SQUEEZE, C_GT));
     BELONGS.put("--momentum", List.of(EF_SGD, POWER_SGD, SIGN_SGD, DGC));
+    BELONGS.put("--adaptive-rank", List.of(EF_SGD));
     BELONGS.put("--clip-norm", List.of(DGC));
     BELONGS.put("--warm-up-rounds", List.of(DGC));
     BELONGS.put("--server-compressor", List.of(MASHA1, MASHA2));
@@ -233,6 +235,7 @@ enum Algorithm {
       case EF_SGD -> {
         EfSgd.Builder builder = compressed(EfSgd.builder(problem, network, initial), settings);
         settings.momentum().ifPresent(builder::momentum);
+        settings.adaptiveRank().ifPresent(share -> builder.adaptiveRank(share, RankWindow.LENGTH));
         yield builder.build();
       }
       case EF21 -> compressed(Ef21Sgd.builder(problem, network, initial), settings).build();

@@ -47,6 +47,7 @@ public final class Settings {
   private final Optional<Compressor> compressor;
   private final OptionalDouble consensusStepSize;
   private final OptionalDouble momentum;
+  private final OptionalDouble adaptiveRank;
   private final OptionalDouble clipNorm;
   private final OptionalLong warmUpRounds;
   private final Optional<Compressor> serverCompressor;
@@ -97,6 +98,10 @@ public final class Settings {
     momentum =
         flags.optional("--momentum").isPresent()
             ? OptionalDouble.of(flags.number("--momentum", 0, false))
+            : OptionalDouble.empty();
+    adaptiveRank =
+        flags.optional("--adaptive-rank").isPresent()
+            ? OptionalDouble.of(flags.number("--adaptive-rank", 0, true))
             : OptionalDouble.empty();
     clipNorm =
         flags.optional("--clip-norm").isPresent()
@@ -277,6 +282,10 @@ public final class Settings {
 
   OptionalDouble momentum() {
     return momentum;
+  }
+
+  OptionalDouble adaptiveRank() {
+    return adaptiveRank;
   }
 
   OptionalDouble clipNorm() {
