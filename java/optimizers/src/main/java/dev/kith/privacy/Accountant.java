@@ -99,6 +99,14 @@ public final class Accountant {
     return new Accountant(adjacency, adversary, origin, more);
   }
 
+  /** How often it was told that {@code mechanism} runs, with these very parameters. */
+  public long times(Mechanism mechanism) {
+    return schedule.stream()
+        .filter(steps -> steps.mechanism().equals(mechanism))
+        .mapToLong(Steps::times)
+        .sum();
+  }
+
   /** What neighbouring inputs are. */
   public Adjacency adjacency() {
     return adjacency;

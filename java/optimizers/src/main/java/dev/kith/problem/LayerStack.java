@@ -5,7 +5,10 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.device.Queue;
 import dev.kith.kernel.Batch;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Mixing;
 import dev.kith.kernel.Product;
+import dev.kith.kernel.Reduction;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -189,6 +192,78 @@ final class LayerStack implements AutoCloseable {
         delta = below;
       }
     }
+  }
+
+  /**
+   * Writes into a row of g the sum of the gradients of all {@code inputs}, each shortened to norm
+   * {@code clip} where it is longer, over {@code divisor}.
+   *
+   * <p>The gradient of one example is d_l h_(l-1)^T for the weights and d_l for the bias of layer
+   * l, so its square is the sum over l of |d_l|^2 (|h_(l-1)|^2 + 1): no gradient of an example is
+   * formed. Every d_l is then scaled by the factor of its example.
+   *
+   * @param inputs what {@link #inputs} gave
+   */
+  void clippedGradient(
+      DeviceMatrix inputs,
+      DeviceMatrix labels,
+      Parameters x,
+      double clip,
+      double divisor,
+      DeviceMatrix g,
+      int row) {
+    Batch rows = Batch.of(inputs);
+    Batch logits = forward(1, rows, x);
+    Product.softmaxCrossEntropy(
+        1, logits, labels, Optional.of(logits), Optional.empty(), Optional.empty());
+    Parameters gradients = Parameters.rows(g, row);
+    Batch[] delta = new Batch[layers()];
+    delta[layers() - 1] = logits;
+    for (int l = layers() - 1; l > 0; l--) {
+      delta[l - 1] = space(deltas, l - 1, 1, rows.rows());
+      Product.multiply(1, 1, delta[l], false, x.weight(weights.get(l)), false, 0, delta[l - 1]);
+      Batch output = window(outputs[l - 1], 1, rows.rows());
+      // For the zeros where ReLU was closed; the sum is written anew below.
+      Product.biasActivateBackward(
+          1, output, delta[l - 1], gradients.bias(biases.get(l - 1)), true);
+    }
+    try (DeviceMatrix factors = DeviceMatrix.allocate(queue, 1, rows.rows(), DType.F64)) {
+      factors.upload(factors(inputs, delta, clip, divisor));
+      for (int l = 0; l < layers(); l++) {
+        try (DeviceMatrix d = delta[l].base().rows(0, rows.rows())) {
+          Mixing.combine(Expression.outer(1, factors, d), d);
+        }
+        Product.biasActivateBackward(1, delta[l], delta[l], gradients.bias(biases.get(l)), false);
+        Batch input = l == 0 ? rows : window(outputs[l - 1], 1, rows.rows());
+        Product.multiply(1, 1, delta[l], true, input, false, 0, gradients.weight(weights.get(l)));
+      }
+    }
+  }
+
+  /** What multiplies the deltas of each example, which the loss has divided by their number. */
+  private double[] factors(DeviceMatrix inputs, Batch[] delta, double clip, double divisor) {
+    int count = Math.toIntExact(inputs.rows());
+    double[] squares = new double[count];
+    // Infinity is no bound, for gradients without a finite norm neither.
+    for (int l = 0; l < layers() && clip < Double.POSITIVE_INFINITY; l++) {
+      try (DeviceMatrix d = delta[l].base().rows(0, count);
+          DeviceMatrix h = (l == 0 ? inputs : outputs[l - 1]).rows(0, count)) {
+        double[] of = Reduction.squares(d);
+        double[] by = Reduction.squares(h);
+        for (int e = 0; e < count; e++) {
+          squares[e] += of[e] * (by[e] + 1);
+        }
+      }
+    }
+    double[] factors = new double[count];
+    for (int e = 0; e < count; e++) {
+      double norm = count * Math.sqrt(squares[e]);
+      // The margin covers what f32 rounds in the norm and the scaled deltas. A gradient without a
+      // finite norm must not pass for one that was clipped to nothing.
+      double factor = Math.min(1, clip * (1 - 0x1p-18) / norm);
+      factors[e] = Double.isInfinite(norm) ? Double.NaN : factor * count / divisor;
+    }
+    return factors;
   }
 
   private Batch forward(int models, Batch rows, Parameters x) {

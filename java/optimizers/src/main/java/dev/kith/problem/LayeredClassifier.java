@@ -11,6 +11,8 @@ import dev.kith.kernel.Mixing;
 import dev.kith.kernel.Reduction;
 import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
+import java.util.Arrays;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -29,7 +31,8 @@ import java.util.Optional;
  * <p>The parameters of layer l are the tensors {@code layerL.weight} (group "weight", outputs x
  * inputs, as in PyTorch and DJL) and {@code layerL.bias} (group "bias").
  */
-public abstract sealed class LayeredClassifier implements Problem, Value, Classifier
+public abstract sealed class LayeredClassifier
+    implements Problem, Value, Classifier, PerExampleClipping
     permits SoftmaxRegression, MultilayerPerceptron {
   /** Rows that evaluations take at a time: fixed, so that sums do not depend on the machine. */
   private static final int BLOCK = 1024;
@@ -130,8 +133,77 @@ public abstract sealed class LayeredClassifier implements Problem, Value, Classi
         }
       }
     }
+    regularize(x, g);
+  }
+
+  private void regularize(DeviceMatrix x, DeviceMatrix g) {
     if (regularization != 0) {
       Mixing.combine(Expression.outer(g).plusOuter(regularization, x), g);
+    }
+  }
+
+  @Override
+  public final int examples(int row) {
+    return samples.count(Objects.checkIndex(row, localNodes));
+  }
+
+  @Override
+  public final void clippedGradient(
+      DeviceMatrix x, DeviceMatrix g, int[][] picked, double clip, double[] divisors) {
+    checkParameters(x, localNodes);
+    checkParameters(g, localNodes);
+    if (!(clip > 0)) {
+      throw new IllegalArgumentException(
+          "the clip norm is " + clip + ": give a number above 0, or infinity for none");
+    }
+    if (picked.length != localNodes || divisors.length != localNodes) {
+      throw new IllegalArgumentException(
+          "examples are picked for %d rows and there are %d divisors; this process has %d nodes"
+              .formatted(picked.length, divisors.length, localNodes));
+    }
+    for (int i = 0; i < localNodes; i++) {
+      checkPicked(i, picked[i], divisors[i]);
+    }
+    for (int i = 0; i < localNodes; i++) {
+      if (picked[i].length == 0) {
+        try (DeviceMatrix row = g.row(i)) {
+          row.fill(0);
+        }
+      } else {
+        clippedRow(x, g, i, picked[i], clip, divisors[i]);
+      }
+    }
+    regularize(x, g);
+  }
+
+  private void checkPicked(int node, int[] picked, double divisor) {
+    if (!(divisor > 0 && divisor < Double.POSITIVE_INFINITY)) {
+      throw new IllegalArgumentException(
+          "the divisor of row " + node + " is " + divisor + ": give a finite number above 0");
+    }
+    for (int k = 0; k < picked.length; k++) {
+      if (picked[k] < 0
+          || picked[k] >= samples.count(node)
+          || (k > 0 && picked[k] <= picked[k - 1])) {
+        throw new IllegalArgumentException(
+            "example %d cannot be picked for row %d: give numbers below %d, each once, ascending"
+                .formatted(picked[k], node, samples.count(node)));
+      }
+    }
+  }
+
+  private void clippedRow(
+      DeviceMatrix x, DeviceMatrix g, int node, int[] picked, double clip, double divisor) {
+    int[] index = new int[picked.length];
+    Arrays.setAll(index, k -> samples.start(node) + picked[k]);
+    try (DeviceMatrix at = DeviceMatrix.allocate(queue, 1, index.length, DType.I32);
+        DeviceMatrix labels = DeviceMatrix.allocate(queue, 1, index.length, DType.I32)) {
+      at.upload(index);
+      labels.upload(samples.labels(index));
+      DeviceMatrix inputs = stack.inputs(index.length);
+      Memory.gatherRows(samples.features(), at, inputs);
+      stack.clippedGradient(
+          inputs, labels, LayerStack.Parameters.rows(x, node), clip, divisor, g, node);
     }
   }
 
