@@ -92,8 +92,8 @@ class CanaryAuditTest {
       boolean[] included = new boolean[m];
       double[] scores = new double[m];
       for (int k = 0; k < m; k++) {
-        included[k] = random.uniform(2 * k) < 0.5;
-        boolean truth = random.uniform(2 * k + 1) < 0.75;
+        included[k] = random.uniform(2L * k) < 0.5;
+        boolean truth = random.uniform(2L * k + 1) < 0.75;
         scores[k] = included[k] == truth ? 1 : 0;
       }
       double bound = CanaryAudit.of(included, scores, 20).epsilon(0, 0.95);
