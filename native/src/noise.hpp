@@ -44,6 +44,8 @@ inline constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 
 /* Columns that a tile has, or a multiple of them. */
 inline constexpr int64_t kNoiseGrain = 32;
+/* Most columns of a tile of signs; such a tile is a multiple of 1024 columns. */
+inline constexpr int64_t kNoiseSigns = 8192;
 /* Rows of a dense W that are summed together. */
 inline constexpr int64_t kNoiseRows = 4;
 
@@ -62,21 +64,19 @@ struct NoiseTask {
   const int32_t* output_rows; /* NULL: row r */
   const double* values;
   unsigned char* y;
-  int64_t pitch; /* bytes */
-  int64_t tile;  /* columns whose z are held, a multiple of kNoiseGrain */
+  int64_t pitch;   /* bytes */
+  int64_t tile;    /* columns whose z are held, a multiple of kNoiseGrain, of 1024 for signs */
+  int64_t z_pitch; /* from one row of a tile to the next, in numbers or in words of 32 signs */
 };
-
-/* Floats from one row of a tile to the next: a line more, so that rows do not share the sets of a cache. */
-inline constexpr int64_t noise_pitch(int64_t tile) { return tile + 16; }
 
 struct NoiseKernels {
   /* Row r of y, columns [begin, end); begin is a multiple of 1024. */
   void (*words)(const NoiseTask& task, int64_t row, int64_t begin, int64_t end);
   /* The same for f32 and f64. */
   void (*rows[2])(const NoiseTask& task, int64_t row, int64_t begin, int64_t end);
-  /* All rows that W writes, columns [begin, end); begin is a multiple of kNoiseGrain. z: count rows of the tile.
+  /* All rows that W writes, columns [begin, end); begin is a multiple of the tile. z: count rows of the tile.
      factors: kNoiseRows for each column of a dense W, one for each entry of the longest row of a sparse one. */
-  void (*sums[2])(const NoiseTask& task, int64_t begin, int64_t end, float* z, void* factors);
+  void (*sums[2])(const NoiseTask& task, int64_t begin, int64_t end, void* z, void* factors);
 };
 
 }  // namespace kith

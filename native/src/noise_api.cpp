@@ -18,9 +18,9 @@ constexpr int64_t kSpan = 16384;
 constexpr int64_t kTileBytes = 256 << 10;
 constexpr int64_t kShortTile = 128;
 constexpr int64_t kLongTile = 512;
-// Signs are drawn 1024 at a time, and cost little.
-constexpr int64_t kSignTile = 1024;
-constexpr int64_t kSignTileBytes = 4 << 20;
+// Signs are bits, and drawn 1024 columns at least at a time; with many sources, this many.
+constexpr int64_t kSignGrain = 1024;
+constexpr int64_t kShortSigns = 4096;
 // From this many sources on a tile has as few columns as it can, for the memory and for the length of a block.
 constexpr int64_t kManySources = 16384;
 // Elements of z and products of a block of a sum.
@@ -58,13 +58,17 @@ void sum_block(void* context, int64_t block, int32_t worker) {
   const Plan& plan = *static_cast<const Plan*>(context);
   const int64_t begin = block * plan.span;
   unsigned char* const scratch = plan.scratch + worker * plan.scratch_step;
-  noise().sums[plan.wide](plan.task, begin, least(plan.cols, begin + plan.span), reinterpret_cast<float*>(scratch),
-                          scratch + plan.tile_bytes);
+  noise().sums[plan.wide](plan.task, begin, least(plan.cols, begin + plan.span), scratch, scratch + plan.tile_bytes);
 }
 
 int64_t tile_of(int32_t distribution, int64_t count, bool dense) {
-  if (count > kManySources) return kNoiseGrain;
-  if (distribution == KITH_RADEMACHER && count * kSignTile * 4 <= kSignTileBytes) return kSignTile;
+  const bool many = count > kManySources;
+  if (distribution == KITH_RADEMACHER) {
+    if (many) return kSignGrain;
+    const int64_t fits = kTileBytes * 8 / (count > 0 ? count : 1) / kSignGrain * kSignGrain;
+    return fits < kShortSigns ? kShortSigns : least(fits, kNoiseSigns);
+  }
+  if (many) return kNoiseGrain;
   const int64_t fits = kTileBytes / 4 / (count > 0 ? count : 1) / kNoiseGrain * kNoiseGrain;
   // Each z enters all rows of a dense W: what its words cost matters less than where it lies.
   const int64_t shortest = dense ? kNoiseGrain : kShortTile;
@@ -108,7 +112,9 @@ kith_status kith_noise(kith_queue* queue, const kith_weights* weights, const kit
     task.output_rows = w->output_rows;
     task.values = w->values64;
     task.tile = tile_of(field->distribution, task.count, dense);
-    plan.tile_bytes = task.count * noise_pitch(task.tile) * 4;
+    // A line more, so that rows do not share the sets of a cache.
+    task.z_pitch = (field->distribution == KITH_RADEMACHER ? task.tile / 32 : task.tile) + 16;
+    plan.tile_bytes = task.count * task.z_pitch * 4;
     factor_bytes = lines((dense ? kNoiseRows * task.count : w->longest) * to.element_bytes());
     plan.scratch_step = plan.tile_bytes + factor_bytes;
     const int64_t work = (task.count + w->entries / 16 + task.rows) * task.tile;

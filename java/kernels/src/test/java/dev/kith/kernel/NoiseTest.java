@@ -59,7 +59,14 @@ class NoiseTest {
       add(cases, new NoiseCase(seed++, false, d, NoiseCase.Shape.NONE, DType.F32, 2, 40_009));
     }
     for (boolean secret : new boolean[] {false, true}) {
-      Distribution d = Distribution.NORMAL;
+      Distribution d = Distribution.RADEMACHER;
+      // A tile of signs has up to 8192 columns, fewer with many sources.
+      for (DType dtype : new DType[] {DType.F32, DType.F64}) {
+        add(cases, new NoiseCase(seed++, secret, d, NoiseCase.Shape.DENSE, dtype, 3, 20_011));
+        add(cases, new NoiseCase(seed++, secret, d, NoiseCase.Shape.SPARSE, dtype, 300, 9001));
+      }
+      add(cases, new NoiseCase(seed++, secret, d, NoiseCase.Shape.SPARSE, DType.F32, 16_390, 1100));
+      d = Distribution.NORMAL;
       add(cases, new NoiseCase(seed++, secret, d, NoiseCase.Shape.SPARSE, DType.F32, 16_390, 70));
       add(
           cases,
