@@ -55,8 +55,14 @@ public final class Secret implements AutoCloseable {
     }
   }
 
-  /** Copies the bytes; the caller overwrites them. */
-  synchronized void copyTo(MemorySegment target) {
+  /**
+   * Copies the bytes, to make noise of them or to keep them in a file that nobody else can read;
+   * the caller overwrites the copy.
+   *
+   * @param target 32 bytes
+   * @throws IllegalStateException when it is closed
+   */
+  public synchronized void copyTo(MemorySegment target) {
     if (closed) {
       throw new IllegalStateException("the secret is closed; make noise before that");
     }

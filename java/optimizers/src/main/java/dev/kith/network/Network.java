@@ -7,6 +7,7 @@ import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
+import dev.kith.graph.Graph;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.kernel.Expression;
@@ -16,6 +17,7 @@ import dev.kith.kernel.Term;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -305,6 +307,36 @@ public final class Network implements AutoCloseable {
   public Messages gather(Messages messages) {
     return gathered(messages)
         .run(messages, what("the messages", messages), deadline, meter, replays);
+  }
+
+  /**
+   * Sends a block of bytes of every own node, such as a public key, to each of its neighbours in a
+   * graph, and takes theirs. It counts as one exchange. Whoever carries the messages can read and
+   * change them, unless the transport sees to that.
+   *
+   * @param graph undirected, on the same nodes
+   * @param blocks one for each own node, all of the same length
+   * @param what names the exchange in errors and events
+   * @return the blocks of the own nodes and of their neighbours, by node
+   * @throws ExchangeException when a neighbour's block does not come in time
+   */
+  public Map<Integer, byte[]> exchange(Graph graph, List<byte[]> blocks, String what) {
+    if (graph.nodes() != nodes() || graph.directed()) {
+      throw new IllegalArgumentException(
+          "blocks go both ways along the edges of "
+              + nodes()
+              + " nodes: "
+              + graph
+              + " has others, or is directed");
+    }
+    if (blocks.size() != localNodes()) {
+      throw new IllegalArgumentException(
+          blocks.size() + " blocks are given where this process has " + localNodes() + " nodes");
+    }
+    int[] sent = new int[nodes()];
+    Arrays.setAll(sent, graph::degree);
+    meter.round(sent, blocks.getFirst().length);
+    return new BlockExchange(graph, transport).run(blocks, what, deadline, meter);
   }
 
   private MessageGather gathered(Messages messages) {

@@ -78,6 +78,9 @@ abstract class LockstepOptimizer implements Optimizer {
   /** Takes over the numbers of {@link #counters}. */
   void counters(long[] values) {}
 
+  /** Told that a snapshot has been taken over. */
+  void restored() {}
+
   @Override
   public final String name() {
     return name;
@@ -301,6 +304,7 @@ abstract class LockstepOptimizer implements Optimizer {
     state().forEach((key, matrix) -> reader.matrix("state." + key, matrix));
     round = savedRound;
     network.round(round);
+    restored();
   }
 
   private static long[] longs(Snapshot.Reader reader, String name, int length) {

@@ -370,6 +370,45 @@ public final class Accountant {
   }
 
   /**
+   * The bound b on max_i (R^-1)_ii, as {@link NoiseCovariance} takes it, with which a number of
+   * rounds of noise over nodes meets (epsilon, delta): b = mu^2 / (rounds (factor clip)^2), mu the
+   * ratio that the method allows, less one part in 10^8 for the rounding of R.
+   *
+   * @param epsilon positive
+   * @param delta in (0, 1)
+   * @param method {@link Method#EXACT}, or {@link Method#ZCDP}, the form of the papers, mu^2 / 2 =
+   *     (sqrt(ln(1/delta) + epsilon) - sqrt(ln(1/delta)))^2
+   * @param adjacency what neighbouring inputs are
+   * @param clip the bound on one unit's part, positive
+   * @param rounds how often it is released, positive
+   * @throws IllegalArgumentException when an argument is outside its range, or the method is
+   *     another
+   */
+  public static double precisionBound(
+      double epsilon, double delta, Method method, Adjacency adjacency, double clip, long rounds) {
+    Checks.targetEpsilon(epsilon);
+    Checks.delta(delta);
+    Checks.positive("the clip norm", clip);
+    if (rounds < 1) {
+      throw new IllegalArgumentException(
+          "noise for " + rounds + " rounds has no bound: give 1 or more");
+    }
+    double mu =
+        switch (method) {
+          case EXACT -> 1 / AnalyticGaussian.standardDeviation(epsilon, delta);
+          case ZCDP -> {
+            double log = -Math.log(delta);
+            yield Math.sqrt(2) * epsilon / (Math.sqrt(log + epsilon) + Math.sqrt(log));
+          }
+          default ->
+              throw new IllegalArgumentException(
+                  "noise over nodes is calibrated by EXACT or ZCDP, not by " + method);
+        };
+    double perUnit = mu / (adjacency.sensitivity() * clip);
+    return perUnit * perUnit / rounds * (1 - 1e-8);
+  }
+
+  /**
    * The least noise multiplier, from above to one part in a million (by PLD, in ten thousand),
    * whose schedule meets (epsilon, delta).
    *

@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.IntStream;
 
 /**
  * How the noise of the nodes is correlated: in every round and for every parameter V ~ N(0, R), R
@@ -315,6 +316,33 @@ public final class NoiseCovariance {
     return Arrays.stream(covariance).map(double[]::clone).toArray(double[][]::new);
   }
 
+  /** The edges whose two ends draw noise together; none but with {@link Kind#PAIRWISE}. */
+  public Graph edges() {
+    return edges;
+  }
+
+  /**
+   * This noise, scaled so that {@link #worstPrecision} against an adversary is b.
+   *
+   * @param b the bound, positive
+   * @throws IllegalArgumentException when the noise does not protect against the adversary
+   * @throws IllegalStateException when nodes are gone
+   */
+  public NoiseCovariance withPrecision(Adversary adversary, double b) {
+    Checks.positive("the bound on the precision", b);
+    if (!absent.isEmpty()) {
+      throw new IllegalStateException("nodes are gone: scale the noise before they go");
+    }
+    double scale = worstPrecision(adversary) / b;
+    double[][] r = covariance();
+    for (double[] row : r) {
+      for (int j = 0; j < row.length; j++) {
+        row[j] *= scale;
+      }
+    }
+    return new NoiseCovariance(kind, r, edges, scale * variance, scale * edgeVariance, absent);
+  }
+
   /** The eigenvalues and variances of R. */
   public Conditioning conditioning() {
     return conditioning;
@@ -498,10 +526,37 @@ public final class NoiseCovariance {
    * F with F F^T = R. Independent and central noise: sqrt(variance) I. Pairwise: column i is node
    * i's own, column n + e edge e's, with + sigma_cor at its lower end and - sigma_cor at its higher
    * one, edges in the order of their lower, then their higher end. Joint: the lower Cholesky
-   * factor. Nodes that are gone have empty rows.
+   * factor; where R is diagonal no noise is shared, and its columns are the nodes' own. Nodes that
+   * are gone have empty rows.
    */
   public NoiseFactor factor() {
-    return kind == Kind.JOINT ? cholesky() : sparse();
+    return kind != Kind.JOINT ? sparse() : diagonal() ? own() : cholesky();
+  }
+
+  private boolean diagonal() {
+    for (int i = 0; i < nodes(); i++) {
+      for (int j = 0; j < nodes(); j++) {
+        if (i != j && covariance[i][j] != 0) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  private NoiseFactor own() {
+    int n = nodes();
+    double[] values = new double[n];
+    Arrays.setAll(values, i -> Math.sqrt(covariance[i][i]));
+    List<NoiseFactor.Secret> secrets = new ArrayList<>();
+    for (int i = 0; i < n; i++) {
+      secrets.add(new NoiseFactor.Secret.OfNode(i));
+    }
+    return new NoiseFactor(
+        IntStream.rangeClosed(0, n).toArray(),
+        IntStream.range(0, n).toArray(),
+        values,
+        List.copyOf(secrets));
   }
 
   private NoiseFactor cholesky() {

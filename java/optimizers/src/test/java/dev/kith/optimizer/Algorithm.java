@@ -15,6 +15,9 @@ import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
 import dev.kith.network.Network;
 import dev.kith.network.Transport;
+import dev.kith.privacy.MixingObjective;
+import dev.kith.privacy.NodeNoise;
+import dev.kith.privacy.NoiseCovariance;
 import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
 import dev.kith.problem.Regularizer;
@@ -185,6 +188,47 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             2,
             failing,
             (p, w, x) -> CentralSgd.builder(p, w, x).localSteps(2).build()));
+    all.add(
+        new Algorithm(
+            "private-dsgd, joint noise and momentum",
+            1,
+            ring,
+            (p, w, x) ->
+                PrivateDecentralizedSgd.builder(p, w, x)
+                    .clipNorm(2)
+                    .momentum(0.5)
+                    .weightDecay(0.1)
+                    .noise(
+                        NodeNoise.simulated(
+                            w,
+                            NoiseCovariance.optimal(
+                                MixingObjective.horizonAware(ring(w.nodes()), 0.9), 4),
+                            5))
+                    .build()));
+    all.add(
+        new Algorithm(
+            "private-dsgd, pairwise noise and failures",
+            1,
+            failing,
+            (p, w, x) ->
+                PrivateDecentralizedSgd.builder(p, w, x)
+                    .clipNorm(2)
+                    .stepSize(0.05)
+                    .noise(
+                        NodeNoise.simulated(
+                            w, NoiseCovariance.pairwise(Topologies.ring(w.nodes()), 0.1, 1), 5))
+                    .build()));
+    all.add(
+        new Algorithm(
+            "central, private",
+            1,
+            ring,
+            (p, w, x) ->
+                PrivateCentralSgd.builder(p, w, x)
+                    .clipNorm(2)
+                    .momentum(0.5)
+                    .noise(NodeNoise.simulated(w, NoiseCovariance.central(w.nodes(), 4), 5))
+                    .build()));
     return all;
   }
 
