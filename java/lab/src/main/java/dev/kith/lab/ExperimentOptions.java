@@ -195,7 +195,8 @@ final class ExperimentOptions {
       names = "--momentum",
       paramLabel = "X",
       defaultValue = "",
-      description = "Of ef-sgd, power-sgd, sign-sgd and dgc. Default: 0.9 for dgc, else 0.")
+      description =
+          "Of ef-sgd, power-sgd, sign-sgd, dgc, and of dsgd with noise. Default: 0.9 for dgc, else 0.")
   private String momentum;
 
   @Option(
@@ -234,7 +235,8 @@ final class ExperimentOptions {
       names = "--noise",
       paramLabel = "NAME",
       defaultValue = "none",
-      description = "This version has ${DEFAULT-VALUE}.")
+      description =
+          "With dsgd: ldp, decor, corn or cdp with :epsilon=X of the whole run, such as corn:epsilon=10; more: :delta=1e-5, :clip=0.1, :contraction=X, :curious=N, :secret. SIMULATED from the seed unless secret. Default: ${DEFAULT-VALUE}.")
   private String noise;
 
   @Mixin private DeviceOption device;

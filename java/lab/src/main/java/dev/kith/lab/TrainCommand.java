@@ -109,6 +109,7 @@ final class TrainCommand implements Callable<Integer> {
           last.compressionRatio(),
           last.residualNorm());
     }
+    outcome.privacy().ifPresent(p -> out.printf("  privacy            %s%n", p));
     out.printf(Locale.ROOT, "  consensus distance %.3e%n", last.consensusDistance());
     out.printf("  report             %s%n", outcome.folder().resolve("report.html"));
   }

@@ -106,7 +106,17 @@ class BadInputTest {
           --algorithm dgc --drop-nodes 1@2    | dgc needs all nodes in every round
           --algorithm choco --consensus-step-size 2 | a consensus step size of 2.0
           --algorithm choco --message-type bf16 | leave out --message-type
-          --noise corn:epsilon=10             | it has none
+          --noise corn:epsilon=10 --algorithm d2 | belongs to --algorithm dsgd
+          --noise corn:epsilon=10 --rule adam | leave out --rule
+          --noise corn:epsilon=10 --drop-nodes 1@2 | corn needs all nodes
+          --noise corn:epsilon=0              | epsilon=0
+          --noise ldp:epsilon=10:clip=nan     | clip=nan
+          --noise ldp:epsilon=10:delta=1      | delta=1
+          --noise ldp:delta=1e-5              | write none, or ldp
+          --noise gauss:epsilon=1             | 'gauss'
+          --noise corn:epsilon=10:curious=1   | curious=1
+          --noise ldp:epsilon=1:epsilon=2     | epsilon=2
+          --noise decor:epsilon=1 --topology one-peer-exponential | made for one mixing matrix
           --device gpu                        | --device: no device is called "gpu"; names are cpu, cuda, cuda:N, emulated
           --transport mpi                     | it has local
           --algorithm d2                      | --weights lazy:metropolis

@@ -33,7 +33,7 @@ import java.util.Optional;
  * <p>Source: the baseline of Y. Allouah et al., "The privacy power of correlated noise in
  * decentralized learning" (ICML 2024).
  */
-public final class PrivateCentralSgd extends CommonModelOptimizer {
+public final class PrivateCentralSgd extends CommonModelOptimizer implements PrivateOptimizer {
   private final double stepSize;
   private final double momentum;
   private final double keep;
@@ -104,13 +104,7 @@ public final class PrivateCentralSgd extends CommonModelOptimizer {
     model().accept();
   }
 
-  /**
-   * What the rounds so far cost those who see the means, for an adjacency and an adversary.
-   *
-   * @throws IllegalStateException when there is no noise, or nothing bounds the gradients
-   * @throws IllegalArgumentException when the adjacency is of records and {@link
-   *     PrivateStepBuilder#recordNorm} was not given
-   */
+  @Override
   public Accountant accountant(Adjacency adjacency, Adversary adversary) {
     return ledger.after(round(), adjacency, adversary);
   }

@@ -41,7 +41,7 @@ import java.util.Optional;
  * correlated noise" (CorN-DSGD); Y. Allouah et al., "The privacy power of correlated noise in
  * decentralized learning" (DECOR, ICML 2024), momentum and decay after its code.
  */
-public final class PrivateDecentralizedSgd extends LockstepOptimizer {
+public final class PrivateDecentralizedSgd extends LockstepOptimizer implements PrivateOptimizer {
   private final double stepSize;
   private final double momentum;
   private final double keep;
@@ -172,13 +172,7 @@ public final class PrivateDecentralizedSgd extends LockstepOptimizer {
                     y));
   }
 
-  /**
-   * What the rounds so far cost, for an adjacency and an adversary.
-   *
-   * @throws IllegalStateException when there is no noise, or nothing bounds the gradients
-   * @throws IllegalArgumentException when the noise does not protect against the adversary, or the
-   *     adjacency is of records and {@link PrivateStepBuilder#recordNorm} was not given
-   */
+  @Override
   public Accountant accountant(Adjacency adjacency, Adversary adversary) {
     return ledger.after(round(), adjacency, adversary);
   }

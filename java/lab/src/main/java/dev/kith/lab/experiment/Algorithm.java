@@ -133,9 +133,11 @@ enum Algorithm {
           "--algorithm %s takes one gradient step a round: leave out --rule, --local-steps and --weight-decay"
               .formatted(shortName));
     }
+    settings.noise().ifPresent(noise -> checkNoise(settings, noise));
     BELONGS.forEach(
         (flag, algorithms) -> {
-          if (settings.optional(flag).isPresent() && !algorithms.contains(this)) {
+          boolean takesMomentum = settings.noise().isPresent() && flag.equals("--momentum");
+          if (settings.optional(flag).isPresent() && !algorithms.contains(this) && !takesMomentum) {
             throw new UsageException(
                 "%s belongs to --algorithm %s, not to %s: leave it out"
                     .formatted(flag, names(algorithms::contains), shortName));
@@ -160,6 +162,24 @@ enum Algorithm {
       throw new UsageException(
           "--algorithm %s sends how an operator differs from itself at another point, and two mini-batches differ at every point: take --batch all"
               .formatted(shortName));
+    }
+  }
+
+  private void checkNoise(Settings settings, NoiseChoice noise) {
+    if (this != DSGD) {
+      throw new UsageException(
+          "--noise belongs to --algorithm dsgd, not to %s: leave one of them out"
+              .formatted(shortName));
+    }
+    if (!(settings.rule() instanceof StepRule.Sgd) || settings.localSteps() != 1) {
+      throw new UsageException(
+          "--noise takes one gradient step a round: leave out --rule and --local-steps");
+    }
+    boolean common = noise.kind() == NoiseChoice.Kind.CORN || noise.kind() == NoiseChoice.Kind.CDP;
+    if (common && !settings.text("--drop-nodes").equals("none")) {
+      throw new UsageException(
+          "--noise %s needs all nodes in every round: leave out --drop-nodes, or take ldp or decor"
+              .formatted(noise.kind().shortName()));
     }
   }
 

@@ -12,10 +12,16 @@ import dev.kith.lab.data.DataSets;
 import dev.kith.network.Network;
 import dev.kith.optimizer.Compression;
 import dev.kith.optimizer.Optimizer;
+import dev.kith.optimizer.PrivateOptimizer;
+import dev.kith.privacy.NodeNoise;
+import dev.kith.privacy.NoiseCovariance;
+import dev.kith.privacy.NoiseSecrets;
 import dev.kith.problem.Evaluation;
 import dev.kith.problem.LayeredClassifier;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -23,6 +29,7 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /**
@@ -38,8 +45,10 @@ final class Experiment implements AutoCloseable {
   private final LayeredClassifier problem;
   private final Network network;
   private final Optimizer optimizer;
+  private final Supplier<Optional<Privacy>> privacy;
+  private Optional<NoiseSecrets> secrets = Optional.empty();
 
-  private Experiment(Settings settings) {
+  private Experiment(Settings settings, Optional<Path> keys) {
     // Cheap and likely to be wrong first: names before data, data before memory.
     schedule = settings.schedule();
     data =
@@ -58,12 +67,24 @@ final class Experiment implements AutoCloseable {
           own(settings.model().problem(queue, data, parts, settings.batch(), settings.seed()));
       network = own(Network.builder(schedule).messageType(settings.messageType()).build());
       try (DeviceMatrix initial = problem.initial(settings.seed())) {
-        optimizer = own(settings.algorithm().build(settings, problem, network, initial));
+        if (settings.noise().isPresent()) {
+          NoiseChoice choice = settings.noise().get();
+          NodeNoise noise = noise(settings, choice, keys);
+          PrivateOptimizer made = own(choice.build(settings, problem, network, initial, noise));
+          optimizer = made;
+          privacy = () -> Optional.of(Privacy.of(choice, choice.guarantee(made), noise));
+        } else {
+          optimizer = own(settings.algorithm().build(settings, problem, network, initial));
+          privacy = Optional::empty;
+        }
       }
     } catch (IllegalArgumentException e) {
       close();
       throw new UsageException(hint(settings, e.getMessage()), e);
     } catch (UnsupportedOperationException e) {
+      close();
+      throw new EnvironmentException(e.getMessage(), e);
+    } catch (UncheckedIOException | IllegalStateException e) {
       close();
       throw new EnvironmentException(e.getMessage(), e);
     }
@@ -76,7 +97,41 @@ final class Experiment implements AutoCloseable {
    * @throws EnvironmentException when this machine has no library for the device
    */
   static Experiment of(Settings settings) {
-    return new Experiment(settings);
+    return new Experiment(settings, Optional.empty());
+  }
+
+  /**
+   * Builds everything, to go on with the secrets of an earlier part of the run.
+   *
+   * @param keys the file of the secrets, read where the noise is made of some
+   * @throws UsageException when a setting cannot be used
+   * @throws EnvironmentException when this machine has no library for the device, or the secrets
+   *     are not there
+   */
+  static Experiment resuming(Settings settings, Path keys) {
+    return new Experiment(settings, Optional.of(keys));
+  }
+
+  private NodeNoise noise(Settings settings, NoiseChoice choice, Optional<Path> keys) {
+    NoiseCovariance covariance = choice.covariance(settings.baseSchedule(), settings.rounds());
+    secrets =
+        choice.secret() && keys.isPresent()
+            ? keys.map(NoiseSecrets::read)
+            : choice.newSecrets(network, covariance);
+    secrets.ifPresent(this::own);
+    return secrets.isPresent()
+        ? NodeNoise.secret(network, covariance, secrets.get())
+        : NodeNoise.simulated(network, covariance, settings.seed());
+  }
+
+  /** What the noise is made of, where that is secret. */
+  Optional<NoiseSecrets> secrets() {
+    return secrets;
+  }
+
+  /** What the rounds so far guarantee, where noise was added. */
+  Optional<Privacy> privacy() {
+    return privacy.get();
   }
 
   private void useThreads(int threads) {

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** What came out of a run. */
 public final class Outcome {
@@ -32,6 +33,7 @@ public final class Outcome {
   private final DataSets data;
   private final int[][] labelCounts;
   private final MixingSchedule schedule;
+  private final Optional<Privacy> privacy;
   private final Path folder;
 
   Outcome(
@@ -54,6 +56,7 @@ public final class Outcome {
     this.data = experiment.data();
     this.labelCounts = experiment.labelCounts();
     this.schedule = experiment.schedule();
+    this.privacy = experiment.privacy();
     this.folder = folder;
   }
 
@@ -85,6 +88,11 @@ public final class Outcome {
   /** Where its files are. */
   public Path folder() {
     return folder;
+  }
+
+  /** What the noise guarantees, where some was added. */
+  public Optional<Privacy> privacy() {
+    return privacy;
   }
 
   Machine machine() {
@@ -129,6 +137,7 @@ public final class Outcome {
     keys.put("aliveNodes", last.aliveNodes());
     keys.put("compressionRatio", last.compressionRatio());
     keys.put("residualNorm", last.residualNorm());
+    privacy.ifPresent(p -> keys.put("privacy", p.summary()));
     keys.put("interrupted", interrupted);
     keys.put("tier", machine.tier());
     keys.put("threads", machine.threads());

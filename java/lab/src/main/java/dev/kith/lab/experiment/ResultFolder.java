@@ -22,6 +22,7 @@ final class ResultFolder implements AutoCloseable {
   private static final String RESULT = "result.json";
   private static final String METRICS = "metrics.csv";
   private static final String SNAPSHOT = "snapshot.kith";
+  private static final String SECRETS = "secrets.kith";
   private static final String LOCK = ".lock";
 
   private final Path folder;
@@ -92,7 +93,14 @@ final class ResultFolder implements AutoCloseable {
     }
     for (String name :
         List.of(
-            SNAPSHOT, SNAPSHOT + ".previous", SNAPSHOT + ".new", METRICS, "report.html", RESULT)) {
+            SNAPSHOT,
+            SNAPSHOT + ".previous",
+            SNAPSHOT + ".new",
+            SECRETS,
+            SECRETS + ".new",
+            METRICS,
+            "report.html",
+            RESULT)) {
       Files.deleteIfExists(folder.resolve(name));
     }
   }
@@ -105,8 +113,21 @@ final class ResultFolder implements AutoCloseable {
     return folder.resolve(SNAPSHOT);
   }
 
+  /** Where a run keeps the secrets of its noise: beside its snapshots. */
+  static Path secrets(Path folder) {
+    return folder.resolve(SECRETS);
+  }
+
   /** Whether there is a snapshot to resume from, whole or not. */
   boolean hasSnapshot() throws IOException {
+    return hasSnapshot(folder);
+  }
+
+  /** Whether a folder has a snapshot to resume from, whole or not. */
+  static boolean hasSnapshot(Path folder) throws IOException {
+    if (!Files.isDirectory(folder)) {
+      return false;
+    }
     try (Stream<Path> files = Files.list(folder)) {
       return files.anyMatch(file -> file.getFileName().toString().startsWith(SNAPSHOT));
     }

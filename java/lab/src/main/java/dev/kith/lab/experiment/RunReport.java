@@ -44,6 +44,18 @@ public final class RunReport {
     if (gap.isPresent()) {
       tiles.add(new Tile(String.format(Locale.ROOT, "%.4f", gap.getAsDouble()), "spectral gap"));
     }
+    outcome
+        .privacy()
+        .ifPresent(
+            p ->
+                tiles.add(
+                    new Tile(
+                        String.format(Locale.ROOT, "%.3g", p.guarantee().epsilon()),
+                        "epsilon of a node, noise " + p.origin())));
+    List<Table> tables = new ArrayList<>(List.of(results(outcome)));
+    outcome.privacy().map(RunReport::privacy).ifPresent(tables::add);
+    tables.add(machine(outcome));
+    tables.add(flags(List.of(outcome)));
     String subtitle =
         "%s on %s: %,d samples to train, dealt %s, and %,d to test; %,d parameters at every node.%s"
             .formatted(
@@ -64,7 +76,7 @@ public final class RunReport {
         plots(Map.of("", outcome)),
         NetworkPictures.of(settings, outcome.schedule(), last.round()),
         Optional.of(outcome.heatmap()),
-        List.of(results(outcome), machine(outcome), flags(List.of(outcome))));
+        tables);
   }
 
   /** Several runs with common curves. */
@@ -109,7 +121,7 @@ public final class RunReport {
                 capital(outcomes.getFirst().settings().model().describe()),
                 outcomes.getFirst().data().source()),
         tiles,
-        plots(named),
+        withUtility(plots(named), outcomes),
         graphs,
         heatmap,
         List.of(comparison(named), machine(outcomes.getFirst()), flags(outcomes)));
@@ -200,6 +212,55 @@ public final class RunReport {
                             false))
                 .toList()));
     return plots;
+  }
+
+  /** Accuracy against epsilon, a line for each way to correlate the noise, where there is noise. */
+  private static List<Plot> withUtility(List<Plot> plots, List<Outcome> outcomes) {
+    Map<String, List<Outcome>> byKind = new LinkedHashMap<>();
+    for (Outcome outcome : outcomes) {
+      outcome
+          .privacy()
+          .ifPresent(
+              p ->
+                  byKind
+                      .computeIfAbsent(p.kind().shortName(), k -> new ArrayList<>())
+                      .add(outcome));
+    }
+    if (byKind.isEmpty()) {
+      return plots;
+    }
+    List<Series> lines = new ArrayList<>();
+    byKind.forEach(
+        (kind, runs) -> {
+          runs.sort(Comparator.comparingDouble(RunReport::epsilon));
+          lines.add(
+              new Series(
+                  kind,
+                  runs.stream().mapToDouble(RunReport::epsilon).toArray(),
+                  runs.stream().mapToDouble(o -> o.last().testAccuracy()).toArray(),
+                  false));
+        });
+    List<Plot> all = new ArrayList<>(plots);
+    all.add(
+        new Plot(
+            "utility-epsilon",
+            "Test accuracy against epsilon of the whole run",
+            "epsilon",
+            "test accuracy",
+            Unit.NUMBER,
+            Unit.PERCENT,
+            lines));
+    return all;
+  }
+
+  private static double epsilon(Outcome outcome) {
+    return outcome.privacy().orElseThrow().guarantee().epsilon();
+  }
+
+  private static Table privacy(Privacy privacy) {
+    List<List<String>> rows = new ArrayList<>();
+    privacy.summary().forEach((key, value) -> rows.add(List.of(key, value.toString())));
+    return new Table("Privacy", List.of(), rows);
   }
 
   private static List<Series> lines(

@@ -46,6 +46,7 @@ public final class Settings {
   private final DType messageType;
   private final Optional<Compressor> compressor;
   private final OptionalDouble consensusStepSize;
+  private final Optional<NoiseChoice> noise;
   private final OptionalDouble momentum;
   private final OptionalDouble adaptiveRank;
   private final OptionalDouble clipNorm;
@@ -61,7 +62,6 @@ public final class Settings {
   private Settings(Map<String, String> given) {
     this.given = new LinkedHashMap<>(given);
     Flags flags = new Flags(given);
-    flags.only("--noise", "none");
     flags.only("--transport", "local");
     device = device(flags);
     algorithm = flags.choice("--algorithm", Algorithm.known());
@@ -91,6 +91,7 @@ public final class Settings {
         flags.text("--compressor").equals("none")
             ? Optional.empty()
             : Optional.of(flags.read("--compressor", Compressor::parse));
+    noise = flags.read("--noise", NoiseChoice::parse);
     consensusStepSize =
         flags.optional("--consensus-step-size").isPresent()
             ? OptionalDouble.of(flags.number("--consensus-step-size", 0, true))
@@ -161,14 +162,18 @@ public final class Settings {
     return runs;
   }
 
-  /** The mixing matrices of all rounds, with the failures that were asked for. */
-  MixingSchedule schedule() {
-    MixingSchedule base;
+  /** The mixing matrices of all rounds, without failures. */
+  MixingSchedule baseSchedule() {
     try {
-      base = topology.schedule(weights, nodes, seed);
+      return topology.schedule(weights, nodes, seed);
     } catch (IllegalArgumentException e) {
       throw new UsageException("--topology, --weights and --nodes: " + e.getMessage(), e);
     }
+  }
+
+  /** The mixing matrices of all rounds, with the failures that were asked for. */
+  MixingSchedule schedule() {
+    MixingSchedule base = baseSchedule();
     MixingSchedule failing =
         FailureChoice.apply(
             base, topology, weights, algorithm, text("--drop-nodes"), text("--drop-links"), seed);
@@ -274,6 +279,11 @@ public final class Settings {
   /** What encodes the messages, if anything. */
   Optional<Compressor> compressor() {
     return compressor;
+  }
+
+  /** What protects the data of the nodes, if anything. */
+  Optional<NoiseChoice> noise() {
+    return noise;
   }
 
   OptionalDouble consensusStepSize() {

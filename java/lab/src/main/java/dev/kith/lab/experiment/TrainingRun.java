@@ -90,7 +90,7 @@ public final class TrainingRun {
   }
 
   private Outcome execute() {
-    try (Experiment experiment = Experiment.of(settings);
+    try (Experiment experiment = experiment();
         ResultFolder folder =
             ResultFolder.open(control.folder, control.resume, control.overwrite)) {
       try {
@@ -103,8 +103,22 @@ public final class TrainingRun {
     }
   }
 
+  private Experiment experiment() {
+    try {
+      return control.resume && ResultFolder.hasSnapshot(control.folder)
+          ? Experiment.resuming(settings, ResultFolder.secrets(control.folder))
+          : Experiment.of(settings);
+    } catch (IOException e) {
+      throw EnvironmentException.unwritable(control.folder, e);
+    }
+  }
+
   private Outcome run(Experiment experiment, ResultFolder folder) throws IOException {
     started = System.nanoTime();
+    if (!(control.resume && folder.hasSnapshot())) {
+      // Before the first message: without them no snapshot can be resumed.
+      keep(experiment, folder);
+    }
     if (control.resume) {
       restore(experiment, folder);
     }
@@ -148,6 +162,14 @@ public final class TrainingRun {
       folder.finish(outcome.json());
     }
     return outcome;
+  }
+
+  private static void keep(Experiment experiment, ResultFolder folder) {
+    try {
+      experiment.secrets().ifPresent(keys -> keys.save(ResultFolder.secrets(folder.path())));
+    } catch (IllegalStateException e) {
+      throw new EnvironmentException(e.getMessage(), e);
+    }
   }
 
   /** All rounds that are left, or until asked to stop. */
