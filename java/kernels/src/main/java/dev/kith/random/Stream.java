@@ -41,7 +41,9 @@ public enum Stream {
   /** Noise of an edge, added at one end and subtracted at the other; likewise. */
   EDGE_NOISE(15),
   /** Noise that a group draws together; likewise. */
-  GROUP_NOISE(16);
+  GROUP_NOISE(16),
+  /** What a noisy channel adds to messages. */
+  CHANNEL(17);
 
   private final int tag;
 

@@ -66,6 +66,9 @@ class ResumeTest {
         "--algorithm extragradient --regularizer squared-norm:0.01",
         "--algorithm masha1 --batch all --compressor random-k:0.2 --server-compressor natural --regularizer l1:0.001",
         "--algorithm masha2 --batch all --compressor top-k:0.2",
+        "--algorithm vra-dgt --compressor qsgd:16",
+        "--algorithm vra-dsgt --step-size 0.05",
+        "--algorithm spsa --step-size 0.01",
         "--algorithm dsgd --drop-nodes random:0.34@5 --drop-links 0.2"
       })
   void aStoppedRunEndsWithTheBitsOfAnUninterruptedOne(String flags) throws IOException {

@@ -14,6 +14,7 @@ import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
 import dev.kith.kernel.Reduction;
 import dev.kith.kernel.Term;
+import dev.kith.random.SharedRandom;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
@@ -56,8 +57,24 @@ public final class Network implements AutoCloseable {
     }
   }
 
+  @SuppressWarnings("ReferenceEquality") // as above
+  private record LinksKey(MixingMatrix matrix, Queue queue) {
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof LinksKey that && matrix == that.matrix && queue == that.queue;
+    }
+
+    @Override
+    public int hashCode() {
+      return System.identityHashCode(matrix);
+    }
+  }
+
   /** Codecs and plans are compared by identity: neither defines another equality. */
   private record ExchangeKey(Codec codec, MixingPlan plan) {}
+
+  /** Mixings of one round with noise of their own. */
+  private static final int MAX_NOISY_MIXINGS = 256;
 
   private final MixingSchedule schedule;
   private final Transport transport;
@@ -72,6 +89,9 @@ public final class Network implements AutoCloseable {
   private final Lru<ExchangeKey, MessageExchange> exchanges;
   private final Lru<Codec, MessageGather> gathers = new Lru<>(4, MessageGather::close);
   private final ReplayGuard replays;
+  private final Optional<ChannelNoise> channel;
+  private final Lru<LinksKey, NoisyLinks> links;
+  private int mixings;
   private Optional<FiniteCheck> lastCheck = Optional.empty();
   private Supplier<OptionalInt> lastMessages = OptionalInt::empty;
   private long round;
@@ -95,6 +115,8 @@ public final class Network implements AutoCloseable {
     this.average = new NodeAverage(transport, meter, deadline);
     this.plans = new Lru<>(builder.plans, MixingPlan::close);
     this.exchanges = new Lru<>(builder.plans, MessageExchange::close);
+    this.channel = builder.channel;
+    this.links = new Lru<>(builder.plans, NoisyLinks::close);
   }
 
   /** A network whose mixing matrices follow a schedule. */
@@ -139,6 +161,7 @@ public final class Network implements AutoCloseable {
       replays.rewind(round);
     }
     this.round = round;
+    this.mixings = 0;
   }
 
   /** The mixing matrix of the present round. */
@@ -174,6 +197,7 @@ public final class Network implements AutoCloseable {
     MixingPlan plan = plan(w, y);
     meter.round(plan.sentByNode(), y.cols() * carried(expression, y).bytes());
     checked(plan, expression, y);
+    disturb(w, y);
   }
 
   /**
@@ -184,6 +208,7 @@ public final class Network implements AutoCloseable {
     MixingPlan plan = plan(w, y);
     meter.rider(plan.sentByNode(), y.cols() * carried(expression, y).bytes());
     checked(plan, expression, y);
+    disturb(w, y);
   }
 
   /**
@@ -199,6 +224,40 @@ public final class Network implements AutoCloseable {
     lastCheck = Optional.empty();
     lastMessages = OptionalInt::empty;
     mix(plan, expression, y, flags);
+    disturb(w, y);
+  }
+
+  /** Adds what the channel does to the messages of a mixing. */
+  private void disturb(MixingMatrix w, DeviceMatrix y) {
+    if (channel.isEmpty()) {
+      return;
+    }
+    if (mixings == MAX_NOISY_MIXINGS || round > SharedRandom.MAX_ROUNDS / MAX_NOISY_MIXINGS - 1) {
+      throw new IllegalStateException(
+          "the channel has no noise for mixing "
+              + mixings
+              + " of round "
+              + round
+              + ": it makes noise for "
+              + MAX_NOISY_MIXINGS
+              + " mixings a round and 2^32 rounds");
+    }
+    links
+        .get(
+            new LinksKey(w, y.queue()),
+            key ->
+                new NoisyLinks(channel.get(), key.matrix(), firstNode(), localNodes(), key.queue()))
+        .addTo(y, round * MAX_NOISY_MIXINGS + mixings++);
+  }
+
+  /** Refuses what a noisy channel does not carry. */
+  private void requireExactChannel(String what) {
+    if (channel.isPresent()) {
+      throw new IllegalStateException(
+          "the channel of this network is noisy and carries rows between neighbours, not "
+              + what
+              + ": take an algorithm that mixes rows, or a network without channel noise");
+    }
   }
 
   /**
@@ -233,6 +292,7 @@ public final class Network implements AutoCloseable {
 
   /** {@link #exchange(Messages)} under any matrix on the same nodes. */
   public MessageMixing exchange(MixingMatrix w, Messages messages) {
+    requireExactChannel("encoded messages, which any noise destroys");
     requireOwn(messages);
     MixingPlan plan = plan(w, messages.words(), MixingPlan.Form.SPARSE);
     meter.round(plan.sentByNode(), messages.messageBytes());
@@ -268,6 +328,7 @@ public final class Network implements AutoCloseable {
    * @return to be closed by the caller, before the messages
    */
   public EdgeExchange edges(List<MixingMatrix> weights, List<Messages> messages) {
+    requireExactChannel("encoded messages, which any noise destroys");
     weights.forEach(this::requireNodes);
     messages.forEach(this::requireOwn);
     return new EdgeExchange(this, transport, weights, messages);
@@ -349,6 +410,7 @@ public final class Network implements AutoCloseable {
   }
 
   private MessageGather gathered(Messages messages, int[] sent) {
+    requireExactChannel("encoded messages, which any noise destroys");
     requireOwn(messages);
     meter.round(sent, messages.messageBytes());
     return gathers.get(messages.codec(), codec -> new MessageGather(codec, transport));
@@ -458,6 +520,7 @@ public final class Network implements AutoCloseable {
    * @throws IllegalStateException when no node takes part
    */
   public void average(DeviceMatrix x, DeviceMatrix mean) {
+    requireExactChannel("sums over all nodes");
     meter.average(present(), x.cols() * x.dtype().bytes());
     observeAverage(x, mean);
   }
@@ -535,6 +598,40 @@ public final class Network implements AutoCloseable {
               + " nodes");
     }
     return average.gather(localPerNode, "the numbers of all nodes in round " + round);
+  }
+
+  /**
+   * A few bytes of every node, in node order, the same in every process; for scalars that are the
+   * whole message. Every node that takes part in the present round sends its bytes to each of the
+   * others, without a header; those of the other nodes are not sent and are 0 here.
+   *
+   * @param localPerNode equally many bytes for each of the own nodes
+   * @return as many bytes for each of all nodes
+   * @throws IllegalStateException when no node takes part
+   * @throws ExchangeException when they do not come in time
+   */
+  public byte[] gather(byte[] localPerNode) {
+    requireExactChannel("bytes");
+    int size = localPerNode.length / localNodes();
+    if (size == 0 || localPerNode.length % localNodes() != 0) {
+      throw new IllegalArgumentException(
+          localPerNode.length
+              + " bytes are given where this process has "
+              + localNodes()
+              + " nodes: give equally many for each, and at least one");
+    }
+    int[] present = requirePresent();
+    int[] sent = new int[nodes()];
+    byte[] mine = new byte[localPerNode.length];
+    for (int node : present) {
+      sent[node] = present.length - 1;
+      int row = node - firstNode();
+      if (row >= 0 && row < localNodes()) {
+        System.arraycopy(localPerNode, row * size, mine, row * size, size);
+      }
+    }
+    meter.round(sent, size);
+    return average.gather(mine, "the bytes of all nodes in round " + round);
   }
 
   /**
@@ -666,6 +763,7 @@ public final class Network implements AutoCloseable {
     plans.close();
     messages.close();
     checks.close();
+    links.close();
     average.close();
     lastCheck = Optional.empty();
     lastMessages = OptionalInt::empty;
@@ -681,6 +779,7 @@ public final class Network implements AutoCloseable {
     private Optional<DType> messageType = Optional.empty();
     private Duration deadline = Duration.ofSeconds(60);
     private int plans = 64;
+    private Optional<ChannelNoise> channel = Optional.empty();
 
     private Builder(MixingSchedule schedule) {
       this.schedule = Objects.requireNonNull(schedule, "schedule");
@@ -710,6 +809,15 @@ public final class Network implements AutoCloseable {
         throw new IllegalArgumentException("a deadline of " + deadline + " is not positive");
       }
       this.deadline = deadline;
+      return this;
+    }
+
+    /**
+     * Disturbs every row that travels between two nodes in a mixing, into F32 or F64. Default: rows
+     * arrive as they were sent.
+     */
+    public Builder channelNoise(ChannelNoise noise) {
+      this.channel = Optional.of(noise);
       return this;
     }
 

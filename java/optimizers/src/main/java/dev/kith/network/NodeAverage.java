@@ -139,6 +139,24 @@ final class NodeAverage implements AutoCloseable {
     }
   }
 
+  /** The bytes of all nodes in node order, from those of the own nodes, equally many a node. */
+  byte[] gather(byte[] local, String what) {
+    NodeTree.Range own = transport.range();
+    long size = local.length / (own.end() - own.begin());
+    try (Arena arena = Arena.ofShared()) {
+      MemorySegment all = arena.allocate(transport.nodes() * size);
+      List<MemorySegment> blocks = new ArrayList<>();
+      for (NodeTree.Range range : transport.membership().ranges()) {
+        blocks.add(all.asSlice(range.begin() * size, (range.end() - range.begin()) * size));
+      }
+      MemorySegment mine = blocks.get(transport.process());
+      MemorySegment.copy(local, 0, mine, ValueLayout.JAVA_BYTE, 0, local.length);
+      transport.gather(mine, blocks, what, deadline);
+      meter.transported(mine.byteSize() * (transport.processes() - 1));
+      return all.toArray(ValueLayout.JAVA_BYTE);
+    }
+  }
+
   @Override
   public void close() {
     buffers.close();

@@ -18,6 +18,8 @@ import dev.kith.network.Transport;
 import dev.kith.privacy.MixingObjective;
 import dev.kith.privacy.NodeNoise;
 import dev.kith.privacy.NoiseCovariance;
+import dev.kith.privacy.Participation;
+import dev.kith.privacy.ToeplitzFactor;
 import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
 import dev.kith.problem.Regularizer;
@@ -169,6 +171,34 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             2,
             ring,
             (p, w, x) -> Extragradient.builder(p, w, x).stepSize(0.05).build()));
+    all.add(
+        new Algorithm(
+            "vra-dgt",
+            1,
+            ring,
+            (p, w, x) -> VraGradientTracking.builder(p, w, x).stepSize(0.05).build()));
+    all.add(
+        new Algorithm(
+            "vra-dsgt",
+            1,
+            ring,
+            (p, w, x) ->
+                VraGradientTracking.builder(p, w, x)
+                    .hybrid(true)
+                    .dampingRounds(5)
+                    .stepSize(0.05)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "central dp-ftrl, 3 bands",
+            1,
+            ring,
+            (p, w, x) ->
+                DpFtrl.builder(p, w, x, new Participation(100, 100, 1))
+                    .factor(ToeplitzFactor.squareRoot(3))
+                    .noiseMultiplier(0.5)
+                    .simulated(3)
+                    .build()));
     IntFunction<MixingSchedule> failing =
         n ->
             FailingSchedule.of(
@@ -281,6 +311,17 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .stepSize(0.02)
                     .consensusStepSize(0.5)
                     .alpha(0.4)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "vra-dsgt, quantised",
+            1,
+            ring,
+            (p, w, x) ->
+                VraGradientTracking.builder(p, w, x)
+                    .hybrid(true)
+                    .compressor(Compressor.parse("qsgd:8"))
+                    .stepSize(0.05)
                     .build()));
     all.add(
         new Algorithm(

@@ -30,7 +30,9 @@ final class Experiments {
           Map.entry("accountant-references", PrivacyClaims::accountantReferences),
           Map.entry("corn-cancels-more", PrivacyClaims::cornCancelsMore),
           Map.entry("corn-horizon-aware", PrivacyClaims::cornHorizonAware),
-          Map.entry("bandmf", PrivacyClaims::bandedNoise));
+          Map.entry("bandmf", PrivacyClaims::bandedNoise),
+          Map.entry("vra-dgt-rate", InexactClaims::rate),
+          Map.entry("one-byte", OneByteClaims::oneByte));
 
   private Experiments() {}
 

@@ -33,8 +33,10 @@ import dev.kith.optimizer.Masha2;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PowerGossipSgd;
 import dev.kith.optimizer.PushSum;
+import dev.kith.optimizer.SharedRandomnessSpsa;
 import dev.kith.optimizer.SignSgd;
 import dev.kith.optimizer.SingleMerge;
+import dev.kith.optimizer.VraGradientTracking;
 import dev.kith.problem.Problem;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -67,7 +69,10 @@ enum Algorithm {
   DGC("dgc", true, true),
   EXTRAGRADIENT("extragradient", true),
   MASHA1("masha1", true, true),
-  MASHA2("masha2", true, true);
+  MASHA2("masha2", true, true),
+  VRA_DGT("vra-dgt", true, true),
+  VRA_DSGT("vra-dsgt", true, true),
+  SPSA("spsa", true);
 
   /** Those that do not go on without some of the nodes. */
   private static final List<Algorithm> NEED_ALL_NODES =
@@ -316,6 +321,18 @@ enum Algorithm {
         settings.serverCompressor().ifPresent(builder::serverCompressor);
         yield builder.build();
       }
+      case VRA_DGT, VRA_DSGT -> {
+        VraGradientTracking.Builder builder =
+            step(VraGradientTracking.builder(problem, network, initial), settings)
+                .hybrid(this == VRA_DSGT)
+                .seed(settings.seed());
+        settings.compressor().ifPresent(builder::compressor);
+        yield builder.build();
+      }
+      case SPSA ->
+          step(SharedRandomnessSpsa.builder(problem, network, initial), settings)
+              .seed(settings.seed())
+              .build();
     };
   }
 
