@@ -17,9 +17,7 @@
  */
 #include "convert.hpp"
 #include "cuda_weights.hpp"
-#include "host.hpp"
-#include "launch.hpp"
-#include "noise_checks.hpp"
+#include "generators.hpp"
 
 namespace kith {
 
@@ -31,81 +29,6 @@ constexpr int64_t kSharedBytes = 48 << 10;
 constexpr int64_t kWideTile = 128;
 // Scratch that tiles outside of shared memory take together, where one of them is no larger.
 constexpr int64_t kTileScratch = int64_t{256} << 20;
-constexpr int kKeyWords = static_cast<int>(sizeof(NoiseKey) / 4);
-static_assert(sizeof(NoiseKey) % 4 == 0);
-
-/* ---- words --------------------------------------------------------------------------------------------------------- */
-
-/* Block b of a row; kWords of it. */
-struct Philox {
-  static constexpr int kWords = 4;
-  static KITH_DEVICE void block(const NoiseKey& key, int64_t b, uint32_t (&out)[kWords]) {
-    uint32_t k0 = key.words[0], k1 = key.words[1];
-    uint32_t c0 = static_cast<uint32_t>(b);
-    uint32_t c1 = key.node;
-    uint32_t c2 = key.round;
-    uint32_t c3 = key.high | static_cast<uint32_t>(b >> 32);
-    KITH_UNROLL
-    for (int r = 0; r < 10; r++) {
-      const uint64_t p0 = static_cast<uint64_t>(c0) * 0xD2511F53u;
-      const uint64_t p1 = static_cast<uint64_t>(c2) * 0xCD9E8D57u;
-      c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
-      c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
-      c1 = static_cast<uint32_t>(p1);
-      c3 = static_cast<uint32_t>(p0);
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-  }
-};
-
-struct ChaCha {
-  static constexpr int kWords = 16;
-  static KITH_DEVICE uint32_t rotated(uint32_t x, int n) { return x << n | x >> (32 - n); }
-  static KITH_DEVICE void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
-    a += b, d = rotated(d ^ a, 16);
-    c += d, b = rotated(b ^ c, 12);
-    a += b, d = rotated(d ^ a, 8);
-    c += d, b = rotated(b ^ c, 7);
-  }
-  static KITH_DEVICE void block(const NoiseKey& key, int64_t b, uint32_t (&x)[kWords]) {
-    const uint32_t start[kWords] = {0x61707865u,
-                                    0x3320646eu,
-                                    0x79622d32u,
-                                    0x6b206574u,
-                                    key.words[0],
-                                    key.words[1],
-                                    key.words[2],
-                                    key.words[3],
-                                    key.words[4],
-                                    key.words[5],
-                                    key.words[6],
-                                    key.words[7],
-                                    static_cast<uint32_t>(b),
-                                    key.node,
-                                    key.round,
-                                    key.high | static_cast<uint32_t>(b >> 32)};
-    KITH_UNROLL
-    for (int w = 0; w < kWords; w++) x[w] = start[w];
-    for (int r = 0; r < 10; r++) {
-      quarter_round(x[0], x[4], x[8], x[12]);
-      quarter_round(x[1], x[5], x[9], x[13]);
-      quarter_round(x[2], x[6], x[10], x[14]);
-      quarter_round(x[3], x[7], x[11], x[15]);
-      quarter_round(x[0], x[5], x[10], x[15]);
-      quarter_round(x[1], x[6], x[11], x[12]);
-      quarter_round(x[2], x[7], x[8], x[13]);
-      quarter_round(x[3], x[4], x[9], x[14]);
-    }
-    KITH_UNROLL
-    for (int w = 0; w < kWords; w++) x[w] += start[w];
-  }
-};
-
 /* ---- distributions ------------------------------------------------------------------------------------------------- */
 
 template <int N>
@@ -310,22 +233,6 @@ void sum_tiles(Drawing d) {
   }
 }
 
-// Takes keys out of pinned memory, and overwrites secret ones there.
-KITH_KERNEL(kThreads) void keep(uint32_t* pinned, int64_t count, int32_t secret, uint32_t* keys) {
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
-       i += static_cast<int64_t>(gridDim.x) * kThreads) {
-    keys[i] = pinned[i];
-    if (secret != 0) pinned[i] = 0;
-  }
-}
-
-KITH_KERNEL(kThreads) void wipe(uint32_t* keys, int64_t count) {
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
-       i += static_cast<int64_t>(gridDim.x) * kThreads) {
-    keys[i] = 0;
-  }
-}
-
 int64_t cut_into(int64_t n, int64_t size) { return (n + size - 1) / size; }
 int64_t lines(int64_t bytes) { return cut_into(bytes, 256) * 256; }
 
@@ -381,8 +288,7 @@ kith_status kith_noise(kith_queue* queue, const kith_weights* weights, const kit
   d.distribution = field->distribution;
   d.add = add;
   if (d.rows == 0 || d.cols == 0) return entry.finish();
-  const int64_t key_words = field->count * kKeyWords;
-  const int64_t key_bytes = lines(key_words * 4);
+  const int64_t key_bytes = lines(key_words(*field) * 4);
   int64_t factor_bytes = 0, tile_bytes = 0;
   unsigned blocks = 0;
   if (w != nullptr) {
@@ -410,16 +316,8 @@ kith_status kith_noise(kith_queue* queue, const kith_weights* weights, const kit
   }
   d.factors = scratch + key_bytes;
   if (tile_bytes > 0) d.tiles = reinterpret_cast<float*>(scratch + key_bytes + factor_bytes);
-  uint32_t* const kept = reinterpret_cast<uint32_t*>(scratch);
-  const unsigned key_blocks = entry.grid(cut_into(key_words, kThreads), kPerMultiprocessor);
-  if (field->count > 0) {
-    NoiseKey* const pinned = static_cast<NoiseKey*>(entry.host_scratch(key_words * 4));
-    if (pinned == nullptr) return entry.status();
-    noise_keys(*field, pinned);
-    entry.launched(KITH_LAUNCH(keep, key_blocks, kThreads, 0, entry.stream(), reinterpret_cast<uint32_t*>(pinned),
-                               key_words, secret ? 1 : 0, kept));
-  }
-  d.keys = reinterpret_cast<const NoiseKey*>(kept);
+  d.keys = take_keys(entry, *field, scratch);
+  if (!entry.ok()) return entry.status();
   if (w == nullptr) {
     secret ? launch_rows<ChaCha>(entry, d, to.dtype) : launch_rows<Philox>(entry, d, to.dtype);
   } else if (to.dtype == KITH_F64) {
@@ -427,9 +325,7 @@ kith_status kith_noise(kith_queue* queue, const kith_weights* weights, const kit
   } else {
     secret ? launch_sum<ChaCha, float>(entry, *w, d, blocks) : launch_sum<Philox, float>(entry, *w, d, blocks);
   }
-  if (secret && field->count > 0) {
-    entry.launched(KITH_LAUNCH(wipe, key_blocks, kThreads, 0, entry.stream(), kept, key_words));
-  }
+  drop_keys(entry, *field, scratch);
   return entry.finish();
 }
 

@@ -725,6 +725,73 @@ typedef struct kith_field {
 KITH_API kith_status kith_noise(kith_queue* queue, const kith_weights* weights, const kith_field* field, double scale,
                                 int32_t add, const kith_matrix* y, kith_call* call);
 
+/* ---- family curvature ---------------------------------------------------------------------------------------- */
+
+/* Rows are nodes, or systems of equations: no operation looks across them. */
+typedef enum kith_curvature_rule { KITH_ADAHESSIAN = 0, KITH_SOPHIA_G = 1, KITH_SOPHIA_H = 2 } kith_curvature_rule;
+
+/*
+ * One step of a rule that scales by curvature h, in one pass. step is that of kith_apply_step, field by field, but for
+ * its rule, which is a kith_curvature_rule; x, g, states, decay, groups, row_scale, copy and flags are as there, and
+ * flags say 1 where row r of g or of h is not finite. row_scale is a factor on g alone. With m' = fma(b1, m, c1 * g)
+ * and a = eta / bias1:
+ *   ADAHESSIAN  v' = fma(b2, v, c2 * (h * h))          x' = x - (a * m') / fma(sqrt(v'), q, eps)    q = 1 / sqrt(bias2)
+ *               h = Hz of a Rademacher z (its sign does not matter), of the dtype of g; s1 = m, s2 = v
+ *   SOPHIA_G    u = clip(m' / max(k * h, eps))         x' = fma(-a, u, x)
+ *   SOPHIA_H    u = clip(m' / fma(k, relu(h), eps))    x' = fma(-a, u, x)
+ *               h is the estimate, read only, of the dtype of x; s1 = m, s2 NULL. clip(t) = t < -1 ? -1 : t > 1 ? 1 : t;
+ *               relu(h) = h > 0 ? h : +0; in these and in max NaN stays NaN
+ * scale is k: rho * batch size for SOPHIA_G, gamma for SOPHIA_H; 0 and not used by ADAHESSIAN.
+ */
+KITH_API kith_status kith_curvature_step(kith_queue* queue, const kith_step* step, double scale, const kith_matrix* x,
+                                         const kith_matrix* g, const kith_matrix* h, const kith_matrix* s1,
+                                         const kith_matrix* s2, kith_call* call);
+
+/*
+ * The moving average of an estimate of the diagonal of a Hessian H from a product Hz, z the rows of the field:
+ *   d' = fma(beta, d, c * (z_r * hz))                  c = 1 - beta, formed in f64
+ * field is KITH_RADEMACHER with as many sources as d has rows, and z is not stored but made again, or NULL: z = 1.
+ * d is f32 or f64; hz is the dtype of d, bf16 or f16. beta is finite.
+ */
+KITH_API kith_status kith_hutchinson(kith_queue* queue, const kith_field* field, double beta, const kith_matrix* hz,
+                                     const kith_matrix* d, kith_call* call);
+
+/*
+ * OASIS: kith_hutchinson (hz of the dtype of d), and the two norms of the step size, in one pass. With
+ * D = max(|d'|, alpha), NaN stays NaN:
+ *   norms(0, r) = sum of fma(D * s, s, lane), s = x - x_before
+ *   norms(1, r) = sum of fma(y / D, y, lane), y = g - g_before
+ * on the tree of a row. All are f32 or f64 of one dtype; norms is f64, 2 x rows. alpha is positive and finite.
+ */
+KITH_API kith_status kith_oasis_statistics(kith_queue* queue, const kith_field* field, double beta, double alpha,
+                                           const kith_matrix* hz, const kith_matrix* d, const kith_matrix* x,
+                                           const kith_matrix* x_before, const kith_matrix* g,
+                                           const kith_matrix* g_before, const kith_matrix* norms, kith_call* call);
+
+/*
+ * A gradient step scaled by a diagonal: x_before = x (unless x_before is NULL), then
+ *   x' = x - (eta_r * g) / D                           D = max(|d|, alpha) (added 0) or |d| + alpha (added 1)
+ * eta is f64, 1 x rows. All others are f32 or f64 of one dtype. NaN in d stays NaN. alpha is positive and finite.
+ */
+KITH_API kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t added, const kith_matrix* eta,
+                                     const kith_matrix* d, const kith_matrix* g, const kith_matrix* x,
+                                     const kith_matrix* x_before, kith_call* call);
+
+/* out(0, k) = r_k . r_k and out(1, k) = r_k . w_k on the tree of a row, in one pass; out is f64, 2 x rows. r and w are f32
+   or f64 of one dtype. */
+KITH_API kith_status kith_dots(kith_queue* queue, const kith_matrix* r, const kith_matrix* w, const kith_matrix* out,
+                               kith_call* call);
+
+/*
+ * The updates of conjugate gradient with one reduction (A. Chronopoulos, C. W. Gear, J. Comput. Appl. Math. 25, 1989):
+ *   p' = fma(beta_k, p, r)      s' = fma(beta_k, s, w)      x' = fma(alpha_k, p', x)      r' = fma(-alpha_k, s', r)
+ * in rows k whose alpha_k is not 0; the others are not touched. alpha and beta are f64, 1 x rows; all others are f32 or f64
+ * of one dtype.
+ */
+KITH_API kith_status kith_cg_update(kith_queue* queue, const kith_matrix* alpha, const kith_matrix* beta,
+                                    const kith_matrix* r, const kith_matrix* w, const kith_matrix* p,
+                                    const kith_matrix* s, const kith_matrix* x, kith_call* call);
+
 /* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
 
 /*

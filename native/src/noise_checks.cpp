@@ -17,6 +17,8 @@ constexpr uint32_t kForms[] = {0, 0, 3, 2, 4};
 
 long long wide(int64_t n) { return static_cast<long long>(n); }
 
+}  // namespace
+
 bool check_field(Arguments& entry, const kith_field* field) {
   if (!entry.ok()) return false;
   if (field == nullptr) {
@@ -55,8 +57,6 @@ bool check_field(Arguments& entry, const kith_field* field) {
   }
   return true;
 }
-
-}  // namespace
 
 bool check_noise(Arguments& entry, const kith_weights* weights, const kith_field* field, double scale, int32_t add,
                  const kith_matrix* y, Matrix* out) {

@@ -5,6 +5,7 @@
 #include "core.hpp"
 #include "dispatch.hpp"
 #include "reduction_checks.hpp"
+#include "tree_sums.hpp"
 
 namespace kith {
 
@@ -37,26 +38,6 @@ double combined(int32_t reduction, double a, double b) {
       return greatest(a, b);
     default:
       return a + b;
-  }
-}
-
-// Which NaN comes out of a sum is the processor's choice, so all are given as one.
-double plain_nan(double value) { return std::isnan(value) ? __builtin_nan("") : value; }
-
-// Pairwise over `count` vectors of `width` values, neighbours first; the result lies in the first.
-void combine_vectors(double* values, int64_t count, int64_t pitch, int64_t width) {
-  while (count > 1) {
-    const int64_t half = count / 2;
-    for (int64_t i = 0; i < half; i++) {
-      const double* a = values + 2 * i * pitch;
-      const double* b = a + pitch;
-      double* to = values + i * pitch;
-      for (int64_t k = 0; k < width; k++) to[k] = a[k] + b[k];
-    }
-    if (count % 2 != 0) {
-      std::memmove(values + half * pitch, values + (count - 1) * pitch, static_cast<size_t>(width) * sizeof(double));
-    }
-    count = half + count % 2;
   }
 }
 

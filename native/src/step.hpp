@@ -20,13 +20,15 @@ struct StepNumbers {
   double n2;     /* eta (1 - b1) / bias1 */
   double decay;  /* of the L2 form; 0: none */
   double shrink; /* factor of x: 1 - eta decay when decoupled, else 1 */
+  double k;      /* of the rules of Sophia */
 };
 
 /* Neighbouring columns of one row and one group. */
 struct StepSpan {
   void* x;
   const void* g;
-  void* s1; /* NULL where the rule has no such state */
+  const void* h; /* curvature; NULL where the rule takes none */
+  void* s1;      /* NULL where the rule has no such state */
   void* s2;
   void* copy; /* NULL: none */
   int64_t n;

@@ -102,27 +102,34 @@ StepNumbers step_numbers(const kith_step& step, int64_t k) {
 
 bool check_step(Arguments& entry, const kith_step* step, const kith_matrix* x, const kith_matrix* g,
                 const kith_matrix* s1, const kith_matrix* s2, StepOperands* operands) {
-  if (!check_rule(entry, step) || !check_parameters(entry, "x", x, &operands->x)) return false;
-  const Matrix& mx = operands->x;
+  if (!check_rule(entry, step)) return false;
   operands->states = kStates[step->rule];
+  return check_step_operands(entry, *step, x, g, nullptr, s1, s2, operands);
+}
+
+bool check_step_operands(Arguments& entry, const kith_step& step, const kith_matrix* x, const kith_matrix* g,
+                         const kith_matrix* h, const kith_matrix* s1, const kith_matrix* s2, StepOperands* operands) {
+  if (!check_parameters(entry, "x", x, &operands->x)) return false;
+  const Matrix& mx = operands->x;
   if (!check_gradient(entry, "g", g, mx, &operands->g, &operands->gradient) ||
+      (h != nullptr && !entry.matrix("h", h, -1, mx.rows, mx.cols, &operands->h)) ||
       !check_state(entry, "s1", s1, operands->states > 0, mx, &operands->s1) ||
-      !check_state(entry, "s2", s2, operands->states > 1, mx, &operands->s2) || !check_groups(entry, *step, mx.cols)) {
+      !check_state(entry, "s2", s2, operands->states > 1, mx, &operands->s2) || !check_groups(entry, step, mx.cols)) {
     return false;
   }
-  operands->group_count = step->group_count > 0 ? step->group_count : 1;
-  if (step->row_scale != nullptr &&
-      !entry.matrix("row_scale", step->row_scale, KITH_F64, mx.rows, operands->group_count, &operands->row_scale)) {
+  operands->group_count = step.group_count > 0 ? step.group_count : 1;
+  if (step.row_scale != nullptr &&
+      !entry.matrix("row_scale", step.row_scale, KITH_F64, mx.rows, operands->group_count, &operands->row_scale)) {
     return false;
   }
-  if (step->copy != nullptr) {
-    if (!entry.matrix("copy", step->copy, -1, mx.rows, mx.cols, &operands->copy)) return false;
+  if (step.copy != nullptr) {
+    if (!entry.matrix("copy", step.copy, -1, mx.rows, mx.cols, &operands->copy)) return false;
     if (operands->copy.dtype != KITH_BF16 && operands->copy.dtype != KITH_F16) {
       entry.fail(KITH_UNSUPPORTED, "copy is %s; it is bf16 or f16", dtype_name(operands->copy.dtype));
       return false;
     }
   }
-  if (step->flags != nullptr && !entry.matrix("flags", step->flags, KITH_I32, 1, mx.rows, &operands->flags)) {
+  if (step.flags != nullptr && !entry.matrix("flags", step.flags, KITH_I32, 1, mx.rows, &operands->flags)) {
     return false;
   }
   const struct {
@@ -135,6 +142,7 @@ bool check_step(Arguments& entry, const kith_step* step, const kith_matrix* x, c
              {"copy", operands->copy, true},
              {"flags", operands->flags, true},
              {"g", operands->g, false},
+             {"h", operands->h, false},
              {"row_scale", operands->row_scale, false}};
   for (const auto& a : all) {
     for (const auto& b : all) {

@@ -11,6 +11,7 @@ namespace kith {
 struct StepOperands {
   Matrix x;
   Matrix g;
+  Matrix h; /* curvature, of the rules of Sophia and AdaHessian */
   Matrix s1;
   Matrix s2;
   Matrix copy;
@@ -23,6 +24,9 @@ struct StepOperands {
 
 bool check_step(Arguments& entry, const kith_step* step, const kith_matrix* x, const kith_matrix* g,
                 const kith_matrix* s1, const kith_matrix* s2, StepOperands* operands);
+/* What any step has, whatever its rule; h NULL: none. operands->states is set, h checked for its shape. */
+bool check_step_operands(Arguments& entry, const kith_step& step, const kith_matrix* x, const kith_matrix* g,
+                         const kith_matrix* h, const kith_matrix* s1, const kith_matrix* s2, StepOperands* operands);
 
 /* For kith_apply_steps: fills x, g, s1 and s2 of sets[0 .. count), and of `common` the rest (x and g for their dtypes).
    `order` is room for 4 * count entries. */

@@ -102,6 +102,11 @@ public final class Abi {
   public static final int NORM_TWO = 0;
   public static final int NORM_MAX = 1;
 
+  // kith_curvature_rule
+  public static final int ADAHESSIAN = 0;
+  public static final int SOPHIA_G = 1;
+  public static final int SOPHIA_H = 2;
+
   // kith_generator
   public static final int PHILOX = 0;
   public static final int CHACHA = 1;
@@ -299,6 +304,12 @@ public final class Abi {
   private final MethodHandle lowrankResidual;
   private final MethodHandle lowrankAccumulate;
   private final MethodHandle noise;
+  private final MethodHandle curvatureStep;
+  private final MethodHandle hutchinson;
+  private final MethodHandle oasisStatistics;
+  private final MethodHandle oasisStep;
+  private final MethodHandle dots;
+  private final MethodHandle cgUpdate;
   private final MethodHandle twin;
 
   /**
@@ -408,6 +419,29 @@ public final class Abi {
 
     // family noise
     noise = bind("kith_noise", I32, PTR, PTR, PTR, F64, I32, PTR, PTR);
+
+    // family curvature
+    curvatureStep = bind("kith_curvature_step", I32, PTR, PTR, F64, PTR, PTR, PTR, PTR, PTR, PTR);
+    hutchinson = bind("kith_hutchinson", I32, PTR, PTR, F64, PTR, PTR, PTR);
+    oasisStatistics =
+        bind(
+            "kith_oasis_statistics",
+            I32,
+            PTR,
+            PTR,
+            F64,
+            F64,
+            PTR,
+            PTR,
+            PTR,
+            PTR,
+            PTR,
+            PTR,
+            PTR,
+            PTR);
+    oasisStep = bind("kith_oasis_step", I32, PTR, F64, I32, PTR, PTR, PTR, PTR, PTR, PTR);
+    dots = bind("kith_dots", I32, PTR, PTR, PTR, PTR, PTR);
+    cgUpdate = bind("kith_cg_update", I32, PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR);
 
     // what the benchmarks compare with
     twin = bind("kith_twin", I32, PTR, PTR, I32, PTR, I32, I32, PTR, PTR);
@@ -1344,6 +1378,108 @@ public final class Abi {
       return (int) noise.invokeExact(queue, weights, field, scale, add, y, call);
     } catch (Throwable t) {
       throw broken("kith_noise", t);
+    }
+  }
+
+  // ---- family curvature
+
+  public int curvatureStep(
+      MemorySegment queue,
+      MemorySegment step,
+      double scale,
+      MemorySegment x,
+      MemorySegment g,
+      MemorySegment h,
+      MemorySegment s1,
+      MemorySegment s2,
+      MemorySegment call) {
+    try {
+      return (int) curvatureStep.invokeExact(queue, step, scale, x, g, h, s1, s2, call);
+    } catch (Throwable t) {
+      throw broken("kith_curvature_step", t);
+    }
+  }
+
+  public int hutchinson(
+      MemorySegment queue,
+      MemorySegment field,
+      double beta,
+      MemorySegment hz,
+      MemorySegment d,
+      MemorySegment call) {
+    try {
+      return (int) hutchinson.invokeExact(queue, field, beta, hz, d, call);
+    } catch (Throwable t) {
+      throw broken("kith_hutchinson", t);
+    }
+  }
+
+  public int oasisStatistics(
+      MemorySegment queue,
+      MemorySegment field,
+      double beta,
+      double alpha,
+      MemorySegment hz,
+      MemorySegment d,
+      MemorySegment x,
+      MemorySegment xBefore,
+      MemorySegment g,
+      MemorySegment gBefore,
+      MemorySegment norms,
+      MemorySegment call) {
+    try {
+      return (int)
+          oasisStatistics.invokeExact(
+              queue, field, beta, alpha, hz, d, x, xBefore, g, gBefore, norms, call);
+    } catch (Throwable t) {
+      throw broken("kith_oasis_statistics", t);
+    }
+  }
+
+  public int oasisStep(
+      MemorySegment queue,
+      double alpha,
+      int added,
+      MemorySegment eta,
+      MemorySegment d,
+      MemorySegment g,
+      MemorySegment x,
+      MemorySegment xBefore,
+      MemorySegment call) {
+    try {
+      return (int) oasisStep.invokeExact(queue, alpha, added, eta, d, g, x, xBefore, call);
+    } catch (Throwable t) {
+      throw broken("kith_oasis_step", t);
+    }
+  }
+
+  public int dots(
+      MemorySegment queue,
+      MemorySegment r,
+      MemorySegment w,
+      MemorySegment out,
+      MemorySegment call) {
+    try {
+      return (int) dots.invokeExact(queue, r, w, out, call);
+    } catch (Throwable t) {
+      throw broken("kith_dots", t);
+    }
+  }
+
+  public int cgUpdate(
+      MemorySegment queue,
+      MemorySegment alpha,
+      MemorySegment beta,
+      MemorySegment r,
+      MemorySegment w,
+      MemorySegment p,
+      MemorySegment s,
+      MemorySegment x,
+      MemorySegment call) {
+    try {
+      return (int) cgUpdate.invokeExact(queue, alpha, beta, r, w, p, s, x, call);
+    } catch (Throwable t) {
+      throw broken("kith_cg_update", t);
     }
   }
 

@@ -8,7 +8,7 @@ import java.lang.foreign.ValueLayout;
  * A rule as {@code kith_step} wants it: its number, its coefficients and, for a given step, the
  * bias corrections, formed in f64. Immutable and thread-safe.
  *
- * @param rule a kith_rule
+ * @param rule a kith_rule or kith_curvature_rule
  * @param stepSize eta
  * @param beta1 b1
  * @param beta2 b2
@@ -41,6 +41,18 @@ record StepParameters(int rule, double stepSize, double beta1, double beta2, dou
     };
   }
 
+  static StepParameters of(CurvatureRule rule) {
+    double eta = rule.stepSize();
+    return switch (rule) {
+      case CurvatureRule.AdaHessian r ->
+          new StepParameters(Abi.ADAHESSIAN, eta, r.beta1(), r.beta2(), r.epsilon());
+      case CurvatureRule.SophiaG r ->
+          new StepParameters(Abi.SOPHIA_G, eta, r.beta1(), 0, r.epsilon());
+      case CurvatureRule.SophiaH r ->
+          new StepParameters(Abi.SOPHIA_H, eta, r.beta1(), 0, r.epsilon());
+    };
+  }
+
   /** 1 - b1^t. StrictMath: the same on every JVM. */
   double bias1(long t) {
     return 1 - StrictMath.pow(beta1, (double) t);
@@ -64,6 +76,12 @@ record StepParameters(int rule, double stepSize, double beta1, double beta2, dou
   void write(MemorySegment step, long t) {
     step.set(ValueLayout.JAVA_DOUBLE, BIAS1, bias1(t));
     step.set(ValueLayout.JAVA_DOUBLE, BIAS2, bias2(t));
+  }
+
+  /** Writes bias corrections of 1: none. */
+  static void writeUncorrected(MemorySegment step) {
+    step.set(ValueLayout.JAVA_DOUBLE, BIAS1, 1);
+    step.set(ValueLayout.JAVA_DOUBLE, BIAS2, 1);
   }
 
   static void finite(String name, double value) {

@@ -316,6 +316,7 @@ class NativeChecksTest {
         List.of(a),
         (n, abi, q, m, call) ->
             abi.noise(q, NULL, n.field(NoiseField.Distribution.NORMAL, 3), 1, 1, m.get(0), call));
+    curvatureMatricesThatLie();
     refusesLies(
         "twin",
         List.of(a, b),
@@ -326,6 +327,167 @@ class NativeChecksTest {
           target.set(ValueLayout.ADDRESS, 0, m.get(1));
           return abi.twin(q, source, 1, target, 1, 0, NULL, call);
         });
+  }
+
+  private void curvatureMatricesThatLie() {
+    List<DeviceMatrix> m = new ArrayList<>();
+    for (int i = 0; i < 6; i++) {
+      m.add(m(DType.F32, 3, 5));
+    }
+    DeviceMatrix sums = session.matrix(DType.F64, new double[2][3], 3);
+    DeviceMatrix a = session.matrix(DType.F64, new double[1][3], 3);
+    DeviceMatrix b = session.matrix(DType.F64, new double[1][3], 3);
+    refusesLies(
+        "adahessian",
+        m.subList(0, 5),
+        (n, abi, q, l, call) ->
+            abi.curvatureStep(
+                q, n.step(), 0, l.get(0), l.get(1), l.get(2), l.get(3), l.get(4), call));
+    refusesLies(
+        "hutchinson",
+        m.subList(0, 2),
+        (n, abi, q, l, call) ->
+            abi.hutchinson(
+                q, n.field(NoiseField.Distribution.RADEMACHER, 3), 0.5, l.get(0), l.get(1), call));
+    refusesLies(
+        "oasis statistics",
+        List.of(m.get(0), m.get(1), m.get(2), m.get(3), m.get(4), m.get(5), sums),
+        (n, abi, q, l, call) ->
+            abi.oasisStatistics(
+                q,
+                n.field(NoiseField.Distribution.RADEMACHER, 3),
+                0.5,
+                1,
+                l.get(0),
+                l.get(1),
+                l.get(2),
+                l.get(3),
+                l.get(4),
+                l.get(5),
+                l.get(6),
+                call));
+    refusesLies(
+        "oasis step",
+        List.of(a, m.get(0), m.get(1), m.get(2), m.get(3)),
+        (n, abi, q, l, call) ->
+            abi.oasisStep(
+                q,
+                1,
+                0,
+                l.get(0),
+                l.get(1),
+                l.get(2),
+                l.get(3),
+                present(l.get(4), l.get(3)),
+                call));
+    refusesLies(
+        "dots",
+        List.of(m.get(0), m.get(1), sums),
+        (n, abi, q, l, call) -> abi.dots(q, l.get(0), l.get(1), l.get(2), call));
+    refusesLies(
+        "cg update",
+        List.of(a, b, m.get(0), m.get(1), m.get(2), m.get(3), m.get(4)),
+        (n, abi, q, l, call) ->
+            abi.cgUpdate(
+                q, l.get(0), l.get(1), l.get(2), l.get(3), l.get(4), l.get(5), l.get(6), call));
+  }
+
+  /** Numbers and probes that kernels of curvature cannot take, and what may not overlap. */
+  @Test
+  void curvatureThatLies() {
+    DeviceMatrix x = m(DType.F32, 3, 5);
+    DeviceMatrix y = m(DType.F32, 3, 5);
+    DeviceMatrix z = m(DType.F32, 3, 5);
+    DeviceMatrix sums = session.matrix(DType.F64, new double[2][3], 3);
+    DeviceMatrix eta = session.matrix(DType.F64, new double[1][3], 3);
+    for (int rule : new int[] {-1, 3}) {
+      invalid(
+          Integer.toString(rule),
+          (n, abi, q, call) -> {
+            MemorySegment step = n.step();
+            step.set(ValueLayout.JAVA_INT, Abi.offset(Abi.STEP, "rule"), rule);
+            return abi.curvatureStep(
+                q, step, 0, n.matrix(x), n.matrix(y), n.matrix(z), NULL, NULL, call);
+          });
+    }
+    invalid(
+        "step is NULL",
+        (n, abi, q, call) ->
+            abi.curvatureStep(q, NULL, 0, n.matrix(x), n.matrix(y), n.matrix(z), NULL, NULL, call));
+    invalid(
+        "nan",
+        (n, abi, q, call) ->
+            abi.curvatureStep(
+                q, n.step(), Double.NaN, n.matrix(x), n.matrix(y), n.matrix(z), NULL, NULL, call));
+    invalid(
+        "same memory",
+        (n, abi, q, call) -> abi.hutchinson(q, NULL, 0.5, n.matrix(x), n.matrix(x), call));
+    invalid(
+        "inf",
+        (n, abi, q, call) ->
+            abi.hutchinson(q, NULL, Double.POSITIVE_INFINITY, n.matrix(x), n.matrix(y), call));
+    invalid(
+        "2 sources for 3",
+        (n, abi, q, call) ->
+            abi.hutchinson(
+                q,
+                n.field(NoiseField.Distribution.RADEMACHER, 2),
+                0.5,
+                n.matrix(x),
+                n.matrix(y),
+                call));
+    invalid(
+        "distribution 3",
+        (n, abi, q, call) ->
+            abi.hutchinson(
+                q,
+                n.field(NoiseField.Distribution.NORMAL, 3),
+                0.5,
+                n.matrix(x),
+                n.matrix(y),
+                call));
+    for (double alpha : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
+      invalid(
+          "alpha",
+          (n, abi, q, call) ->
+              abi.oasisStep(
+                  q, alpha, 0, n.matrix(eta), n.matrix(y), n.matrix(z), n.matrix(x), NULL, call));
+    }
+    invalid(
+        "added is 2",
+        (n, abi, q, call) ->
+            abi.oasisStep(
+                q, 1, 2, n.matrix(eta), n.matrix(y), n.matrix(z), n.matrix(x), NULL, call));
+    invalid(
+        "same memory",
+        (n, abi, q, call) ->
+            abi.oasisStatistics(
+                q,
+                NULL,
+                0.5,
+                1,
+                n.matrix(y),
+                n.matrix(x),
+                n.matrix(y),
+                n.matrix(y),
+                n.matrix(y),
+                n.matrix(x),
+                n.matrix(sums),
+                call));
+    DeviceMatrix p = m(DType.F32, 3, 5);
+    invalid(
+        "same memory",
+        (n, abi, q, call) ->
+            abi.cgUpdate(
+                q,
+                n.matrix(eta),
+                n.matrix(eta),
+                n.matrix(x),
+                n.matrix(y),
+                n.matrix(p),
+                n.matrix(p),
+                n.matrix(z),
+                call));
   }
 
   private void sparseMatricesThatLie() {

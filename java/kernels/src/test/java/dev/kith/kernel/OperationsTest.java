@@ -113,6 +113,22 @@ class OperationsTest {
       lowrank accumulate F32 y, q     w----
       noise y                         wwuuu
       noise words, y                  ----w
+      adahessian x                    wwuuu
+      adahessian F32 x, g and h       wuwwu
+      sophia F32 x, g                 wuwwu
+      sophia F32 x, h                 wuuuu
+      hutchinson d                    wwuuu
+      hutchinson F32 d, hz            wuwwu
+      statistics d                    wwuuu
+      statistics F32 d, hz            w----
+      statistics F32 d, norms         -w---
+      scaled step x                   wwuuu
+      scaled step F32 x, g            w----
+      scaled step F32 x, eta          -w---
+      dots r                          wwuuu
+      dots F32 r, out                 -w---
+      conjugate x                     wwuuu
+      conjugate F32 x, alpha          -w---
       twin source and target          wwwwu
       """;
 
@@ -130,6 +146,7 @@ class OperationsTest {
       codes(session);
       lowRank(session);
       noise(session);
+      curvature(session);
     }
     assertEquals(TABLE.lines().sorted().toList(), measured.stream().sorted().toList());
   }
@@ -891,5 +908,149 @@ class OperationsTest {
                       n.matrix(y.matrix()),
                       c));
         });
+  }
+
+  private void curvature(Rig.Session session) {
+    line("adahessian x", t -> curvatureStep(session, Abi.ADAHESSIAN, t, t, t));
+    line("adahessian F32 x, g and h", t -> curvatureStep(session, Abi.ADAHESSIAN, DType.F32, t, t));
+    line("sophia F32 x, g", t -> curvatureStep(session, Abi.SOPHIA_G, DType.F32, t, DType.F32));
+    line("sophia F32 x, h", t -> curvatureStep(session, Abi.SOPHIA_H, DType.F32, DType.F32, t));
+    line("hutchinson d", t -> hutchinson(session, t, t));
+    line("hutchinson F32 d, hz", t -> hutchinson(session, DType.F32, t));
+    line("statistics d", t -> statistics(session, t, t, DType.F64));
+    line("statistics F32 d, hz", t -> statistics(session, DType.F32, t, DType.F64));
+    line("statistics F32 d, norms", t -> statistics(session, DType.F32, DType.F32, t));
+    line("scaled step x", t -> scaledStep(session, t, t, DType.F64));
+    line("scaled step F32 x, g", t -> scaledStep(session, DType.F32, t, DType.F64));
+    line("scaled step F32 x, eta", t -> scaledStep(session, DType.F32, DType.F32, t));
+    line("dots r", t -> dots(session, t, DType.F64));
+    line("dots F32 r, out", t -> dots(session, DType.F32, t));
+    line("conjugate x", t -> conjugate(session, t, DType.F64));
+    line("conjugate F32 x, alpha", t -> conjugate(session, DType.F32, t));
+  }
+
+  /** From zeros with zeros: x stays. */
+  private static String curvatureStep(
+      Rig.Session session, int rule, DType x, DType gradient, DType curvature) {
+    Operand parameters = operand(session, x, 5, 3, 5);
+    DeviceMatrix g = matrix(session, gradient, 0, 3, 5);
+    DeviceMatrix h = matrix(session, curvature, 2, 3, 5);
+    DeviceMatrix m = matrix(session, x, 0, 3, 5);
+    DeviceMatrix v = matrix(session, x, 0, 3, 5);
+    return letter(
+        session,
+        5,
+        parameters,
+        (n, abi, q, c) -> {
+          MemorySegment step = n.step();
+          step.set(ValueLayout.JAVA_INT, Abi.offset(Abi.STEP, "rule"), rule);
+          step.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.STEP, "epsilon"), 1);
+          return abi.curvatureStep(
+              q,
+              step,
+              1,
+              n.matrix(parameters.matrix()),
+              n.matrix(g),
+              n.matrix(h),
+              n.matrix(m),
+              rule == Abi.ADAHESSIAN ? n.matrix(v) : MemorySegment.NULL,
+              c);
+        });
+  }
+
+  private static String hutchinson(Rig.Session session, DType d, DType product) {
+    Operand average = operand(session, d, 4, 3, 5);
+    DeviceMatrix hz = matrix(session, product, 2, 3, 5);
+    return letter(
+        session,
+        3,
+        average,
+        (n, abi, q, c) ->
+            abi.hutchinson(
+                q, MemorySegment.NULL, 0.5, n.matrix(hz), n.matrix(average.matrix()), c));
+  }
+
+  private static String statistics(Rig.Session session, DType d, DType product, DType norms) {
+    Operand out = operand(session, norms, 9, 2, 3);
+    DeviceMatrix average = matrix(session, d, 4, 3, 5);
+    DeviceMatrix hz = matrix(session, product, 0, 3, 5);
+    DeviceMatrix x = matrix(session, d, 3, 3, 5);
+    DeviceMatrix before = matrix(session, d, 1, 3, 5);
+    return letter(
+        session,
+        // The average becomes 1, so that both norms are 5 times 2^2.
+        20,
+        out,
+        (n, abi, q, c) ->
+            abi.oasisStatistics(
+                q,
+                MemorySegment.NULL,
+                0.25,
+                0.5,
+                n.matrix(hz),
+                n.matrix(average),
+                n.matrix(x),
+                n.matrix(before),
+                n.matrix(x),
+                n.matrix(before),
+                n.matrix(out.matrix()),
+                c));
+  }
+
+  private static String scaledStep(Rig.Session session, DType x, DType gradient, DType eta) {
+    Operand parameters = operand(session, x, 5, 3, 5);
+    DeviceMatrix sizes = matrix(session, eta, 1, 1, 3);
+    DeviceMatrix d = matrix(session, x, 2, 3, 5);
+    DeviceMatrix g = matrix(session, gradient, 4, 3, 5);
+    return letter(
+        session,
+        3,
+        parameters,
+        (n, abi, q, c) ->
+            abi.oasisStep(
+                q,
+                1,
+                0,
+                n.matrix(sizes),
+                n.matrix(d),
+                n.matrix(g),
+                n.matrix(parameters.matrix()),
+                MemorySegment.NULL,
+                c));
+  }
+
+  private static String dots(Rig.Session session, DType r, DType result) {
+    Operand out = operand(session, result, 0, 2, 3);
+    DeviceMatrix a = matrix(session, r, 2, 3, 5);
+    return letter(
+        session,
+        20,
+        out,
+        (n, abi, q, c) -> abi.dots(q, n.matrix(a), n.matrix(a), n.matrix(out.matrix()), c));
+  }
+
+  private static String conjugate(Rig.Session session, DType x, DType alpha) {
+    Operand solution = operand(session, x, 5, 3, 5);
+    DeviceMatrix a = matrix(session, alpha, 2, 1, 3);
+    DeviceMatrix b = matrix(session, DType.F64, 0, 1, 3);
+    List<DeviceMatrix> m = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      m.add(matrix(session, x, 1, 3, 5));
+    }
+    return letter(
+        session,
+        7,
+        solution,
+        (n, abi, q, c) ->
+            abi.cgUpdate(
+                q,
+                n.matrix(a),
+                n.matrix(b),
+                n.matrix(m.get(0)),
+                n.matrix(m.get(1)),
+                n.matrix(m.get(2)),
+                n.matrix(m.get(3)),
+                n.matrix(solution.matrix()),
+                c));
   }
 }

@@ -22,6 +22,7 @@ final class OracleStep {
   private final double n1;
   private final double n2;
   private final double shrink;
+  private final double k;
 
   OracleStep(
       String rule,
@@ -33,6 +34,21 @@ final class OracleStep {
       double decay,
       boolean decoupled,
       long count) {
+    this(rule, t, stepSize, beta1, beta2, epsilon, decay, decoupled, count, 0);
+  }
+
+  /** With the scale of h in the rules of Sophia. */
+  OracleStep(
+      String rule,
+      Arithmetic t,
+      double stepSize,
+      double beta1,
+      double beta2,
+      double epsilon,
+      double decay,
+      boolean decoupled,
+      long count,
+      double k) {
     this.rule = rule;
     this.t = t;
     this.decay = decay;
@@ -50,6 +66,7 @@ final class OracleStep {
     n1 = t.round(stepSize * beta1 / bias1);
     n2 = t.round(stepSize * (1 - beta1) / bias1);
     shrink = t.round(1 - stepSize * decay);
+    this.k = t.round(k);
   }
 
   /**
@@ -57,12 +74,32 @@ final class OracleStep {
    * there is none.
    */
   void apply(double[] x, double[] g, double[] s1, double[] s2, double scale, int begin, int end) {
+    apply(x, g, g, s1, s2, scale, begin, end);
+  }
+
+  /** With curvature h, which only the rules of {@link CurvatureRule} read. */
+  void apply(
+      double[] x,
+      double[] g,
+      double[] h,
+      double[] s1,
+      double[] s2,
+      double scale,
+      int begin,
+      int end) {
     for (int c = begin; c < end; c++) {
-      element(x, g[c], s1, s2, scale, c);
+      element(x, g[c], h[c], s1, s2, scale, c);
     }
   }
 
-  private void element(double[] x, double gradient, double[] s1, double[] s2, double scale, int c) {
+  private void element(
+      double[] x,
+      double gradient,
+      double curvature,
+      double[] s1,
+      double[] s2,
+      double scale,
+      int c) {
     double g = Double.isNaN(scale) ? gradient : t.multiply(t.round(scale), gradient);
     double old = x[c];
     if (decay != 0 && !decoupled) {
@@ -118,8 +155,26 @@ final class OracleStep {
         s2[c] = t.fma(-c2 * sign, h, s2[c]);
         x[c] = t.subtract(old, t.divide(t.multiply(a, s1[c]), t.fma(t.sqrt(s2[c]), q, eps)));
       }
+      case "adahessian" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
+        s2[c] = t.fma(b2, s2[c], t.multiply(c2, t.multiply(curvature, curvature)));
+        x[c] = t.subtract(old, t.divide(t.multiply(a, s1[c]), t.fma(t.sqrt(s2[c]), q, eps)));
+      }
+      case "sophia-g" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
+        x[c] = t.fma(-a, clip(t.divide(s1[c], Math.max(t.multiply(k, curvature), eps))), old);
+      }
+      case "sophia-h" -> {
+        s1[c] = t.fma(b1, s1[c], t.multiply(c1, g));
+        x[c] = t.fma(-a, clip(t.divide(s1[c], t.fma(k, Math.max(curvature, 0), eps))), old);
+      }
       default -> throw new IllegalArgumentException("no rule " + rule);
     }
+  }
+
+  /** To [-1, 1]; NaN stays. */
+  private static double clip(double v) {
+    return Math.max(-1, Math.min(1, v));
   }
 
   /** The bf16 or f16 copy of a row. */

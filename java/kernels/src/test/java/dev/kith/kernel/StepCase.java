@@ -20,7 +20,7 @@ import java.util.Optional;
  * between guard pages, and every field of kith_step is exercised.
  */
 final class StepCase {
-  /** In the order of kith_rule. */
+  /** The rules of kith_rule, in its order, and then those of kith_curvature_rule. */
   static final List<String> RULES =
       List.of(
           "sgd",
@@ -32,9 +32,17 @@ final class StepCase {
           "adam",
           "adamax",
           "nadam",
-          "yogi");
+          "yogi",
+          "adahessian",
+          "sophia-g",
+          "sophia-h");
 
-  private static final int[] STATES = {0, 1, 1, 1, 2, 1, 2, 2, 2, 2};
+  /** How many of them are of kith_rule. */
+  static final int PLAIN = 10;
+
+  private static final int ADAHESSIAN = 10;
+  private static final int[] STATES = {0, 1, 1, 1, 2, 1, 2, 2, 2, 2, 2, 1, 1};
+  private static final double SCALE = 0.7;
 
   private record Group(int begin, int end, double stepScale, double weightDecay) {}
 
@@ -62,6 +70,7 @@ final class StepCase {
   private double[][] s1;
   private double[][] s2;
   private double[][][] gradients;
+  private double[][][] curvatures;
   private double[][] scales;
   private double[][] flags;
   private double[][][] expected;
@@ -116,13 +125,15 @@ final class StepCase {
       // Sums of squares are not negative; the first moments of Adam and its relatives may be, and
       // stay so.
       absolute(s2);
-      if (STATES[rule] == 1 || rule == 4) {
+      if ((STATES[rule] == 1 && rule < PLAIN) || rule == 4) {
         absolute(s1);
       }
     }
     gradients = new double[2][][];
+    curvatures = new double[2][][];
     for (int i = 0; i < 2; i++) {
       gradients[i] = Samples.matrix(kind, gradientType, rows, cols, seed + 300_000 + i);
+      curvatures[i] = Samples.matrix(kind, curvatureType(), rows, cols, seed + 500_000 + i);
     }
     int width = Math.max(1, groups.size());
     scales = Samples.matrix(Samples.Kind.ORDINARY, DType.F64, rows, width, seed + 400_000);
@@ -131,9 +142,13 @@ final class StepCase {
     double[][][] state = {copy(x), copy(s1), copy(s2), new double[1][rows]};
     Arrays.fill(state[3][0], 4);
     for (int i = 0; i < 2; i++) {
-      step(state, gradients[i], count + i);
+      step(state, gradients[i], curvatures[i], count + i);
     }
     expected = state;
+  }
+
+  private DType curvatureType() {
+    return rule == ADAHESSIAN ? gradientType : dtype;
   }
 
   private static void absolute(double[][] m) {
@@ -146,7 +161,7 @@ final class StepCase {
     return Arrays.stream(m).map(double[]::clone).toArray(double[][]::new);
   }
 
-  private void step(double[][][] state, double[][] g, long t) {
+  private void step(double[][][] state, double[][] g, double[][] h, long t) {
     List<Group> all = groups.isEmpty() ? List.of(new Group(0, cols, 1, 0)) : groups;
     int[] found = new int[rows];
     for (int r = 0; r < rows; r++) {
@@ -162,11 +177,13 @@ final class StepCase {
                 1e-6,
                 decay + group.weightDecay(),
                 decoupled,
-                t);
+                t,
+                SCALE);
         double scale = scaled ? scales[r][k] : Double.NaN;
-        one.apply(state[0][r], g[r], state[1][r], state[2][r], scale, group.begin(), group.end());
+        one.apply(
+            state[0][r], g[r], h[r], state[1][r], state[2][r], scale, group.begin(), group.end());
       }
-      found[r] |= Oracle.allFinite(g[r]) ? 0 : 1;
+      found[r] |= Oracle.allFinite(g[r]) && (rule < PLAIN || Oracle.allFinite(h[r])) ? 0 : 1;
       found[r] |= Oracle.allFinite(state[0][r]) ? 0 : 2;
       state[3][0][r] = (int) state[3][0][r] | found[r];
     }
@@ -189,6 +206,7 @@ final class StepCase {
           count + i,
           parameters.matrix(),
           g,
+          session.matrix(curvatureType(), curvatures[i], cols),
           STATES[rule] > 0 ? Optional.of(first.matrix()) : Optional.empty(),
           STATES[rule] > 1 ? Optional.of(second.matrix()) : Optional.empty(),
           scaled ? Optional.of(factors) : Optional.empty(),
@@ -207,6 +225,7 @@ final class StepCase {
       long t,
       DeviceMatrix x,
       DeviceMatrix g,
+      DeviceMatrix h,
       Optional<DeviceMatrix> s1,
       Optional<DeviceMatrix> s2,
       Optional<DeviceMatrix> factors,
@@ -216,7 +235,7 @@ final class StepCase {
     int mark = q.begin("step");
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment step = arena.allocate(Abi.STEP);
-      set(step, "rule", rule);
+      set(step, "rule", rule < PLAIN ? rule : rule - PLAIN);
       set(step, "decoupled", decoupled ? 1 : 0);
       set(step, "step_size", 0.05);
       set(step, "beta1", beta1);
@@ -250,18 +269,32 @@ final class StepCase {
       Window gradient = Access.window(g);
       q.use(parameters);
       q.use(gradient);
+      Window curvature = Access.window(h);
+      q.use(curvature);
       int status;
       do {
         status =
-            q.abi()
-                .applyStep(
-                    q.handle(),
-                    step,
-                    parameters.descriptor(),
-                    gradient.descriptor(),
-                    first,
-                    second,
-                    q.call());
+            rule < PLAIN
+                ? q.abi()
+                    .applyStep(
+                        q.handle(),
+                        step,
+                        parameters.descriptor(),
+                        gradient.descriptor(),
+                        first,
+                        second,
+                        q.call())
+                : q.abi()
+                    .curvatureStep(
+                        q.handle(),
+                        step,
+                        rule == ADAHESSIAN ? 0 : SCALE,
+                        parameters.descriptor(),
+                        gradient.descriptor(),
+                        curvature.descriptor(),
+                        first,
+                        second,
+                        q.call());
       } while (status == Abi.AGAIN);
       q.check(status);
     } finally {
