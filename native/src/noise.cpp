@@ -7,6 +7,9 @@
  * in stored order; rows of a dense W four at a time. Signs stay bits until they meet their factor: 8 elements of a product
  * take a byte, a row of a table of sign bits, an exclusive or and an addition.
  *
+ * Sixteen directions of signs: 16 times 5 instructions for 8 elements and 2 cycles for 32 signs, four instructions a cycle:
+ * 3.5 cycles an element on one core, 0.65 ns on two of 2.7 GHz. Kept as floats they took 9.
+ *
  * Bytes per element: one write of y, and a read with add. Determinism: an element depends on its address alone and a sum
  * on the order of W, not on tiles. Supported range: columns up to 2^42. Sources: Salmon et al., SC 2011; RFC 8439.
  */

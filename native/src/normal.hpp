@@ -1,6 +1,11 @@
 /*
  * Standard normals and Laplace numbers for tier files, one 32-bit word each: docs/randomness.md, "Kernel normals" and
  * "Laplace".
+ *
+ * With AVX2 four normals of the centre take 14 fma, two products and two conversions, 18 instructions for two ports: 2.25
+ * cycles each. An eighth is of the tails, with 23 fma, a square root and some ten more: 0.9 cycles when shared by all.
+ * With the word that is 4.5 cycles, 0.83 ns on two cores of 2.7 GHz; 6 are reached on one. Polynomials of several vectors
+ * are evaluated in step, since the chain of one would fill the window in which the processor looks for work.
  */
 #ifndef KITH_NORMAL_HPP
 #define KITH_NORMAL_HPP
@@ -14,12 +19,17 @@ inline constexpr double kCentral[] = KITH_NORMAL_CENTRAL;
 inline constexpr double kLog[] = KITH_NORMAL_LOG;
 inline constexpr double kTail[] = KITH_NORMAL_TAIL;
 
-template <int N>
-KITH_INLINE Vec<double> horner(const double (&c)[N], Vec<double> x) {
-  Vec<double> a = broadcast(c[N - 1]);
+/* Of several arguments in step: one after the other their chains of fma would fill the processor's window. */
+template <int N, int G>
+KITH_INLINE void horner(const double (&c)[N], const Vec<double> (&x)[G], Vec<double> (&a)[G]) {
 #pragma GCC unroll 16
-  for (int i = N - 2; i >= 0; i--) a = fma(a, x, broadcast(c[i]));
-  return a;
+  for (int g = 0; g < G; g++) a[g] = broadcast(c[N - 1]);
+#pragma GCC unroll 16
+  for (int i = N - 2; i >= 0; i--) {
+    const Vec<double> next = broadcast(c[i]);
+#pragma GCC unroll 16
+    for (int g = 0; g < G; g++) a[g] = fma(a[g], x[g], next);
+  }
 }
 
 /* Words at a time; positions fit a byte. */
@@ -47,29 +57,47 @@ KITH_INLINE void split(Vec<double> p, Vec<double>* e, Vec<double>* m) {
   *e = bit_cast<Vec<double>>((above >> 52) + 0x4330000000000000u) - broadcast(0x1p52 + 0x1p12);
 }
 
-/* The mass beyond the quantile of s: (|s + 1/2| from 2^31 on) 2^-32, exact. */
-KITH_INLINE Vec<double> mass_beyond(Vectors<double>::I s) {
-  return (__builtin_convertvector((s ^ (s >> 31)) ^ 0x7fffffff, Vec<double>) + broadcast(0.5)) * broadcast(0x1p-32);
+/* (s + 1/2) 2^-32, exact. */
+KITH_INLINE Vec<double> centred(Vectors<double>::I s) {
+  const Vec<double> wide = __builtin_convertvector(s, Vec<double>);
+#if defined(__FMA__)
+  return fma(wide, broadcast(0x1p-32), broadcast(0x1p-33));
+#else
+  return (wide + broadcast(0.5)) * broadcast(0x1p-32);
+#endif
 }
 
-/* out[i] = normal of words[i] for i in [0, n), n a multiple of 8 and at most kNormals. Central ones at once; what lies in
-   the tails is written again. */
+/* The mass beyond the quantile of s: (|s + 1/2| from 2^31 on) 2^-32, exact. */
+KITH_INLINE Vec<double> mass_beyond(Vectors<double>::I s) { return centred((s ^ (s >> 31)) ^ 0x7fffffff); }
+
+/* Vectors of f64 that are worked on in step. */
+inline constexpr int kInStep = 4;
+
+/* out[i] = normal of words[i] for i in [0, n), n a multiple of 32 and at most kNormals. Central ones at once; what lies
+   in the tails is written again. */
 KITH_INLINE void normals(const uint32_t* words, int n, float* out) {
   typedef Vectors<double>::F F;
   typedef Vectors<double>::I I;
   constexpr int L = kLanes<double>;
+  constexpr int kStep = kInStep * L;
   constexpr int32_t kSign = static_cast<int32_t>(0x80000000u);
   uint8_t positions[kNormals + 8];
-  int32_t tails[kNormals + 16];
+  int32_t tails[kNormals + 32];
   int count = 0;
-#pragma GCC unroll 2
-  for (int c = 0; c < n; c += 8) {
-#pragma GCC unroll 4
-    for (int g = 0; g < 8; g += L) {
-      const I s = load_bytes<I>(words + c + g) ^ kSign;
-      const Vec<double> q = (__builtin_convertvector(s, Vec<double>) + broadcast(0.5)) * broadcast(0x1p-32);
-      store_bytes(out + c + g, __builtin_convertvector(q * horner(kCentral, q * q), F));
+  for (int c = 0; c < n; c += kStep) {
+    Vec<double> q[kInStep], square[kInStep], z[kInStep];
+#pragma GCC unroll 16
+    for (int g = 0; g < kInStep; g++) {
+      q[g] = centred(load_bytes<I>(words + c + g * L) ^ kSign);
+      square[g] = q[g] * q[g];
     }
+    horner(kCentral, square, z);
+#pragma GCC unroll 16
+    for (int g = 0; g < kInStep; g++) {
+      store_bytes(out + c + g * L, __builtin_convertvector(q[g] * z[g], F));
+    }
+  }
+  for (int c = 0; c < n; c += 8) {
 #if defined(__AVX2__)
     const __m256i s = _mm256_xor_si256(load_bytes<__m256i>(words + c), _mm256_set1_epi32(kSign));
     const __m256i k = _mm256_xor_si256(s, _mm256_srai_epi32(s, 31));
@@ -90,33 +118,45 @@ KITH_INLINE void normals(const uint32_t* words, int n, float* out) {
     }
 #endif
   }
-  float z[kNormals + 16];
-  store_bytes(tails + count, I{});
-#pragma GCC unroll 2
-  for (int j = 0; j < count; j += L) {
-    const I s = load_bytes<I>(tails + j);
-    Vec<double> e, m;
-    split(mass_beyond(s), &e, &m);
-    const Vec<double> ln = fma(e, broadcast(kLn2), m * horner(kLog, m));
-    const Vec<double> size = horner(kTail, sqrt(ln * broadcast(-2.0)) - broadcast(4.5));
-    store_bytes(z + j, bit_cast<I>(__builtin_convertvector(size, F)) | (s & kSign));
+  float z[kNormals + 32];
+  std::memset(tails + count, 0, kStep * sizeof(int32_t));
+  for (int j = 0; j < count; j += kStep) {
+    Vec<double> e[kInStep], m[kInStep], p[kInStep], size[kInStep];
+#pragma GCC unroll 16
+    for (int g = 0; g < kInStep; g++) split(mass_beyond(load_bytes<I>(tails + j + g * L)), &e[g], &m[g]);
+    horner(kLog, m, p);
+#pragma GCC unroll 16
+    for (int g = 0; g < kInStep; g++) {
+      const Vec<double> ln = fma(e[g], broadcast(kLn2), m[g] * p[g]);
+      p[g] = sqrt(ln * broadcast(-2.0)) - broadcast(4.5);
+    }
+    horner(kTail, p, size);
+#pragma GCC unroll 16
+    for (int g = 0; g < kInStep; g++) {
+      const I s = load_bytes<I>(tails + j + g * L);
+      store_bytes(z + j + g * L, bit_cast<I>(__builtin_convertvector(size[g], F)) | (s & kSign));
+    }
   }
   for (int i = 0; i < count; i++) out[positions[i]] = z[i];
 }
 
-/* out[i] = Laplace of words[i] for i in [0, n), n a multiple of 8: -ln(2 p) with the sign of the side. */
+/* out[i] = Laplace of words[i] for i in [0, n), n a multiple of 32: -ln(2 p) with the sign of the side. */
 KITH_INLINE void laplaces(const uint32_t* words, int n, float* out) {
   typedef Vectors<double>::F F;
   typedef Vectors<double>::I I;
   constexpr int L = kLanes<double>;
   constexpr int32_t kSign = static_cast<int32_t>(0x80000000u);
-#pragma GCC unroll 2
-  for (int c = 0; c < n; c += L) {
-    const I s = load_bytes<I>(words + c) ^ kSign;
-    Vec<double> e, m;
-    split(mass_beyond(s), &e, &m);
-    const Vec<double> ln = fma(e + broadcast(1.0), broadcast(kLn2), m * horner(kLog, m));
-    store_bytes(out + c, bit_cast<I>(__builtin_convertvector(-ln, F)) | (s & kSign));
+  for (int c = 0; c < n; c += kInStep * L) {
+    Vec<double> e[kInStep], m[kInStep], p[kInStep];
+#pragma GCC unroll 16
+    for (int g = 0; g < kInStep; g++) split(mass_beyond(load_bytes<I>(words + c + g * L) ^ kSign), &e[g], &m[g]);
+    horner(kLog, m, p);
+#pragma GCC unroll 16
+    for (int g = 0; g < kInStep; g++) {
+      const I s = load_bytes<I>(words + c + g * L) ^ kSign;
+      const Vec<double> ln = fma(e[g] + broadcast(1.0), broadcast(kLn2), m[g] * p[g]);
+      store_bytes(out + c + g * L, bit_cast<I>(__builtin_convertvector(-ln, F)) | (s & kSign));
+    }
   }
 }
 

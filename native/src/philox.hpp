@@ -9,6 +9,12 @@
  *   - before its halves part, a product takes the key of its upper half and, in its lower half, that of the next round:
  *     so only every other round has keys to add;
  *   - the last round forms c0 and c2 in the upper halves, from where one shuffle puts the four words in order.
+ *
+ * With AVX2 that is 65 for 16 words: 18 products and 18 shifts, for which a core has two ports, and 29 for which it has
+ * three. Three a cycle are 1.35 cycles a word, which nothing can beat; alone on a core 1.95 to 2.05 are reached, since
+ * what 16 registers do not hold adds loads and stores, 440 instructions in all for 64 words. Tried and left: eight groups
+ * at a time (1.75 alone, but a sixth slower where another thread shares the core), two (2.15), and shuffles of 32-bit
+ * halves in place of some or all shifts (the same or slower).
  */
 #ifndef KITH_PHILOX_HPP
 #define KITH_PHILOX_HPP

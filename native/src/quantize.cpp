@@ -48,6 +48,16 @@ KITH_INLINE V ordered(V bits) {
   return bits ^ ((bits >> 31) & 0x7fffffff);
 }
 
+#if defined(__FMA__)
+KITH_INLINE bool any(I mask) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask(bit_cast<__m512i>(mask), bit_cast<__m512i>(mask)) != 0;
+#else
+  return _mm256_testz_si256(bit_cast<__m256i>(mask), bit_cast<__m256i>(mask)) == 0;
+#endif
+}
+#endif
+
 // The payload and sign of a NaN that arithmetic made differ between processors, so messages have neither.
 KITH_INLINE I is_nan(I bits) { return (bits & 0x7fffffff) > kInfinityBits; }
 
@@ -314,8 +324,9 @@ __attribute__((noinline)) int32_t put_scales(const QuantizeTask& task, int64_t r
                                              const QuantizePart& part, int64_t n) {
   float scales[2] = {};
   const int32_t found = settle_part(task.code, part, n, scales);
-  const size_t size = static_cast<size_t>(task.code.scales) * sizeof(float);
-  std::memcpy(task.messages + row * task.messages_pitch + block * static_cast<int64_t>(size), scales, size);
+  unsigned char* const to = task.messages + row * task.messages_pitch + block * task.code.scales * 4;
+  std::memcpy(to, scales, sizeof(float));
+  if (task.code.scales == 2) std::memcpy(to + 4, scales + 1, sizeof(float));
   return found;
 }
 
@@ -370,6 +381,23 @@ struct Levels {
   static constexpr bool kRandom = false;
   static constexpr bool kClamped = true;
   static KITH_INLINE I code(F v, const Scale& s, F) { return of_normal(within(v, s.b), s); }
+#if defined(__FMA__)
+  // Codes of v without a division; false when one of them may be wrong. With inverse = 1 / a, v inverse is off by less
+  // than 2^-16 of a level before it is rounded, so a level is right from which v, exactly, is 2^-12 less than half of a
+  // level or more away.
+  static KITH_INLINE bool of_most(const F* v, const Scale& s, F inverse, I* codes) {
+    const F magic = wide(12582912.0f);
+    I most{};
+#pragma GCC unroll 8
+    for (int k = 0; k < kVectors; k++) {
+      const F shifted = fma(v[k], inverse, magic);
+      const I rest = bits_of(fma(magic - shifted, s.a, v[k])) & 0x7fffffff;
+      most = rest > most ? rest : most;
+      codes[k] = bits_of(shifted) - bits_of(magic);
+    }
+    return !any(most > bits_of(s.a * wide(0.5f - 0x1p-12f)));
+  }
+#endif
   // No quotient by a scale that is not subnormal is nearer to Q + 1 than to Q.
   static KITH_INLINE I of_normal(F v, const Scale& s) {
     // To nearest even, as the last place of the sum is one.
@@ -811,6 +839,7 @@ __attribute__((noinline)) F run(const QuantizeTask& task, const SourceOf<kPlain>
                                 const Scale& common, Uniforms& uniforms, float* residual, unsigned char* message) {
   const SourceOf<kPlain> source = given;
   const Scale scale = common;
+  [[maybe_unused]] const F inverse = wide(1.0f) / scale.a;
   Place place = place_of<Coder>(task.code, message, from);
   F bad[kVectors] = {};
   for (int64_t c = from; c < to; c += kPacket) {
@@ -821,18 +850,22 @@ __attribute__((noinline)) F run(const QuantizeTask& task, const SourceOf<kPlain>
     F u[kVectors];
     if constexpr (Coder::kRandom) uniforms.of(c, u);
     I codes[kVectors];
+    F v[kVectors];
+#pragma GCC unroll 8
+    for (int k = 0; k < kVectors; k++) v[k] = source.load(c + k * kLanesF);
+    if constexpr (Coder::kClamped) {
+#if defined(__FMA__)
+      if (__builtin_expect(!Coder::of_most(v, scale, inverse, codes), 0))
+#endif
+        for (int k = 0; k < kVectors; k++) codes[k] = Coder::of_normal(v[k], scale);
+    }
 #pragma GCC unroll 8
     for (int k = 0; k < kVectors; k++) {
-      const F v = source.load(c + k * kLanesF);
-      if constexpr (Coder::kClamped) {
-        codes[k] = Coder::of_normal(v, scale);
-      } else {
-        codes[k] = Coder::code(v, scale, Coder::kRandom ? u[k] : F{});
-      }
+      if constexpr (!Coder::kClamped) codes[k] = Coder::code(v[k], scale, Coder::kRandom ? u[k] : F{});
       if constexpr (!Coder::kScaled)
-        bad[k] = watch<float>(bad[k], Coder::kBits == 16 ? Coder::decode(codes[k], scale) : v);
+        bad[k] = watch<float>(bad[k], Coder::kBits == 16 ? Coder::decode(codes[k], scale) : v[k]);
       if constexpr (!kPlain) {
-        if (residual != nullptr) store<float>(residual + c + k * kLanesF, v - Coder::decode(codes[k], scale));
+        if (residual != nullptr) store<float>(residual + c + k * kLanesF, v[k] - Coder::decode(codes[k], scale));
       }
     }
     put<Coder>(codes, place);

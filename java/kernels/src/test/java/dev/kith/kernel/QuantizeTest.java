@@ -94,6 +94,46 @@ class QuantizeTest {
     Contract.run(rig, CASES);
   }
 
+  /**
+   * Elements half way between two levels, and their neighbours, take the level nearest to the exact
+   * quotient, the even one of two, for scales of every size.
+   */
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void levelsAreNearestToTheExactQuotient(Rig rig) {
+    int block = 256;
+    Code code = Code.absmax(8, false, block);
+    int[] exponents = {-140, -126, -125, -102, -101, -100, -99, -30, 0, 90, 119};
+    float[] v = new float[exponents.length * 40 * block];
+    SharedRandom random = new SharedRandom(9, Stream.TEST, 0, 0);
+    for (int b = 0; b < v.length / block; b++) {
+      double scale = Math.scalb(1 + random.uniform(b), exponents[b % exponents.length]);
+      v[b * block] = (float) (127 * scale);
+      // As the definition rounds it.
+      float s = v[b * block] / 127;
+      for (int i = 1; i < block; i++) {
+        float tie = (float) ((random.below(1_000_000L + (long) b * block + i, 127) + 0.5) * s);
+        float near = i % 3 == 0 ? tie : i % 3 == 1 ? Math.nextUp(tie) : Math.nextDown(tie);
+        v[b * block + i] = i % 2 == 0 ? near : -near;
+      }
+    }
+    try (Rig.Session session = rig.open()) {
+      DeviceMatrix x = session.keep(DeviceMatrix.row(session.queue(), v));
+      int words = Math.toIntExact(code.words(v.length));
+      DeviceMatrix messages = session.keep(x.like(1, words, DType.I32));
+      Quantize.quantize(code, Optional.empty(), x, messages);
+      int[] message = messages.toInts();
+      int blocks = v.length / block;
+      for (int c = 0; c < v.length; c++) {
+        // In f64 no quotient of two f32 becomes a tie between levels that it is not.
+        double scale = Float.intBitsToFloat(message[c / block]);
+        int expected = (int) Math.clamp(Math.rint(v[c] / scale), -127, 127);
+        assertEquals(
+            expected, (byte) (message[blocks + c / 4] >> (c % 4 * 8)), v[c] + " over " + scale);
+      }
+    }
+  }
+
   // ---- the numbers of the definitions
 
   private static final float[] X = {1.5f, -0.25f, 3.0f, 0.75f, -2.0f, 0.125f, -0.5f, 1.0f};
