@@ -18,11 +18,12 @@ import java.util.Optional;
  * feedback over top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed
  * round), {@code received} (that mix over the half of the round that sums the messages), {@code
  * ns}, {@code ms}, {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code
- * testAccuracy}, {@code meanModelAccuracy}.
+ * residual} (of the covariance that was solved for), {@code testAccuracy}, {@code
+ * meanModelAccuracy}.
  *
  * @param name the row's name
- * @param family family of kernels; {@code train} for whole runs
- * @param workload what is run; empty for a whole run of the command line
+ * @param family family of kernels; {@code privacy} for its solver, {@code train} for whole runs
+ * @param workload what is run; empty for the solver and for whole runs of the command line
  * @param goals figures to reach on two cores, the first is the main one
  */
 record GoalRow(String name, String family, Optional<Workload> workload, List<Goal> goals) {
@@ -99,6 +100,13 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               "perturb16-64M-rademacher",
               "perturb16-rademacher-1x64000000",
               atLeast("loop", 5, "5x the loop over seeds")),
+          new GoalRow(
+              "corn-solver-256",
+              "privacy",
+              Optional.empty(),
+              List.of(
+                  below("seconds", 10, "under 10 s"),
+                  below("residual", 1e-9, "residual under 1e-9"))),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 

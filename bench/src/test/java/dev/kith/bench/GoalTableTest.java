@@ -40,6 +40,7 @@ class GoalTableTest {
             "corn-64x1M",
             "perturb16-64M-gaussian",
             "perturb16-64M-rademacher",
+            "corn-solver-256",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());

@@ -421,6 +421,20 @@ class AccountantTest {
         "delta is NaN: it must lie between 0 and 1", messageOf(() -> run.epsilon(Double.NaN)));
     assertEquals("delta is 1.0: it must lie between 0 and 1", messageOf(() -> run.epsilon(1)));
     assertEquals(
+        "delta is -1.0E-5: it must lie between 0 and 1", messageOf(() -> run.epsilon(-1e-5)));
+    assertEquals(
+        "epsilon is Infinity: give a finite number, 0 or more",
+        messageOf(() -> run.delta(Double.POSITIVE_INFINITY, Method.EXACT)));
+    assertEquals(
+        "the target epsilon is -2.0: give a finite number above 0",
+        messageOf(() -> Accountant.calibrate(-2, 1e-5, Method.RDP, s -> gaussian(s, 1))));
+    assertEquals(
+        "the target epsilon is 0.0: give a finite number above 0",
+        messageOf(() -> Accountant.calibrate(0, 1e-5, Method.RDP, s -> gaussian(s, 1))));
+    assertEquals(
+        "the clip norm is NaN: give a finite number above 0",
+        messageOf(() -> new Mechanism.NodeGaussian(NoiseCovariance.independent(2, 1), Double.NaN)));
+    assertEquals(
         "epsilon is -1.0: give a finite number, 0 or more",
         messageOf(() -> run.delta(-1, Method.EXACT)));
     assertEquals(
