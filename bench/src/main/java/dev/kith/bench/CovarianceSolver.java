@@ -32,8 +32,7 @@ final class CovarianceSolver {
   static Cost measure() {
     double[][] a =
         MixingObjective.oneRound(
-            new WeightRule.Metropolis()
-                .weights(RandomGraphs.erdosRenyi(NODES, PROBABILITY, 1)));
+            new WeightRule.Metropolis().weights(RandomGraphs.erdosRenyi(NODES, PROBABILITY, 1)));
     ThreadMXBean threads = ManagementFactory.getThreadMXBean();
     long used = threads.getCurrentThreadCpuTime();
     long begin = System.nanoTime();

@@ -17,9 +17,8 @@ import java.util.Optional;
  * seed by seed over all at once), {@code nsPerElement}, {@code overAlone} (top-k with error
  * feedback over top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed
  * round), {@code received} (that mix over the half of the round that sums the messages), {@code
- * ns}, {@code ms}, {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code
- * residual} (of the covariance that was solved for), {@code testAccuracy}, {@code
- * meanModelAccuracy}.
+ * ns}, {@code ms}, {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code residual}
+ * (of the covariance that was solved for), {@code testAccuracy}, {@code meanModelAccuracy}.
  *
  * @param name the row's name
  * @param family family of kernels; {@code privacy} for its solver, {@code train} for whole runs
