@@ -16,8 +16,8 @@ import java.util.Arrays;
  * of "Secret numbers" in {@code docs/randomness.md}; word c is that of {@link NoiseField} for the
  * same address.
  *
- * <p>Meant for the host: a few numbers, one block for each. Safe for use by several threads until it
- * is closed, which overwrites its copy of the key.
+ * <p>Meant for the host: a few numbers, one block for each. Safe for use by several threads until
+ * it is closed, which overwrites its copy of the key.
  */
 public final class SecretRandom extends AddressedRandom implements AutoCloseable {
   /** Words of a block. */

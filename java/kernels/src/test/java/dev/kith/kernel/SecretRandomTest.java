@@ -230,7 +230,6 @@ class SecretRandomTest {
     random.close();
     random.close();
     assertThrows(IllegalStateException.class, () -> random.word(0));
-    assertThrows(
-        IllegalStateException.class, () -> new SecretRandom(secret, Stream.SUBSET, 0, 0));
+    assertThrows(IllegalStateException.class, () -> new SecretRandom(secret, Stream.SUBSET, 0, 0));
   }
 }

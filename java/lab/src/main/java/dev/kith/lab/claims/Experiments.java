@@ -28,6 +28,7 @@ final class Experiments {
           Map.entry("powersgd-error-feedback", PowerSgdClaims::errorFeedback),
           Map.entry("powergossip", PowerGossipClaims::powerGossip),
           Map.entry("accountant-references", PrivacyClaims::accountantReferences),
+          Map.entry("audit", AuditClaims::audit),
           Map.entry("corn-cancels-more", PrivacyClaims::cornCancelsMore),
           Map.entry("corn-horizon-aware", PrivacyClaims::cornHorizonAware),
           Map.entry("bandmf", PrivacyClaims::bandedNoise),
