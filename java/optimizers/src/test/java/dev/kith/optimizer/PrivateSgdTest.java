@@ -193,6 +193,77 @@ class PrivateSgdTest {
     }
   }
 
+  /** The mean square of what one round from 0 with gradients 0 and a step of 1 leads to. */
+  private double square(int nodes, Factory factory) {
+    int cols = 100_000;
+    try (Problem problem = new FixedGradient(new double[nodes][cols]);
+        Network network =
+            Network.builder(MixingSchedule.constant(MixingMatrix.identity(nodes))).build();
+        DeviceMatrix zero = DeviceMatrix.allocate(queue, 1, cols, DType.F32);
+        Optimizer optimizer = factory.create(problem, network, zero)) {
+      optimizer.step();
+      double[] x = optimizer.parameters().toDoubles();
+      return Arrays.stream(x, 0, cols).map(v -> v * v).sum() / cols;
+    }
+  }
+
+  @Test
+  void theNoiseOfTheParametersHasTheStatedVariance() {
+    double b = 4;
+    // Five standard deviations of a mean of 100,000 squares of normals.
+    double spread = 5 * Math.sqrt(2 / 1e5);
+    for (double momentum : new double[] {0, 0.5}) {
+      double kept = (1 - momentum) * (1 - momentum);
+      double server =
+          square(
+              3,
+              (p, w, x) ->
+                  PrivateCentralSgd.builder(p, w, x)
+                      .stepSize(1)
+                      .momentum(momentum)
+                      .noise(NodeNoise.simulated(w, NoiseCovariance.central(3, b), 2))
+                      .build());
+      assertEquals(kept / (9 * b), server, spread * kept / (9 * b));
+      double node =
+          square(
+              3,
+              (p, w, x) ->
+                  PrivateDecentralizedSgd.builder(p, w, x)
+                      .stepSize(1)
+                      .momentum(momentum)
+                      .noise(NodeNoise.simulated(w, NoiseCovariance.independent(3, 1 / b), 2))
+                      .build());
+      assertEquals(kept / b, node, spread * kept / b);
+    }
+  }
+
+  @Test
+  void aSnapshotTakenOverByTheSameOptimizerRepeatsItsRounds() {
+    Path file = folder.resolve("snapshot.kith");
+    for (NoiseCovariance covariance :
+        List.of(NoiseCovariance.independent(N, 1), NoiseCovariance.central(N, 1))) {
+      after(
+          3,
+          (p, w, x) -> {
+            NodeNoise noise = NodeNoise.simulated(w, covariance, 7);
+            Optimizer optimizer =
+                covariance.kind() == NoiseCovariance.Kind.CENTRAL
+                    ? PrivateCentralSgd.builder(p, w, x).clipNorm(1).noise(noise).build()
+                    : PrivateDecentralizedSgd.builder(p, w, x).clipNorm(1).noise(noise).build();
+            optimizer.step();
+            Snapshot.write(file, optimizer);
+            optimizer.step();
+            optimizer.step();
+            double[] first = optimizer.parameters().toDoubles();
+            Snapshot.read(file, optimizer);
+            optimizer.step();
+            optimizer.step();
+            assertArrayEquals(first, optimizer.parameters().toDoubles());
+            return optimizer;
+          });
+    }
+  }
+
   /** Runs some rounds with noise and gives what its accountant says. */
   private Guarantee guarantee(
       NoiseCovariance covariance, boolean secret, Adjacency adjacency, Adversary adversary) {
@@ -410,16 +481,14 @@ class PrivateSgdTest {
   }
 
   @Test
-  void aRoundWhoseNoiseWasSentIsNotRepeatedWithOtherData() {
+  void aRoundThatFailsBeforeItsNoiseIsDrawnCanBeRepeated() {
     double[][] gradients = {{1, 0}, {0, 1}};
     try (Problem problem = new FixedGradient(gradients);
         Network network =
             Network.builder(MixingSchedule.constant(MixingMatrix.uniform(2))).build();
-        DeviceMatrix start = DeviceMatrix.of(queue, new double[][] {{Double.MAX_VALUE, 0}});
+        DeviceMatrix start = DeviceMatrix.of(queue, new double[][] {{0, 0}});
         Optimizer optimizer =
             PrivateDecentralizedSgd.builder(problem, network, start)
-                .stepSize(0.5)
-                .weightDecay(4)
                 .noise(NodeNoise.simulated(network, NoiseCovariance.independent(2, 1), 1))
                 .build()) {
       optimizer.step();
@@ -428,6 +497,24 @@ class PrivateSgdTest {
       gradients[0][0] = 1;
       optimizer.step();
       assertEquals(2, optimizer.round(), "nothing was drawn for what failed before");
+    }
+  }
+
+  @Test
+  void aRoundThatFailsAfterItsNoiseIsDrawnIsNotRepeated() {
+    try (Problem problem = new FixedGradient(new double[] {3e38, 0}, new double[] {0, 0});
+        Network network =
+            Network.builder(MixingSchedule.constant(MixingMatrix.uniform(2))).build();
+        DeviceMatrix start = DeviceMatrix.of(queue, new float[][] {{-3e38f, 0}});
+        Optimizer optimizer =
+            PrivateDecentralizedSgd.builder(problem, network, start)
+                .stepSize(1)
+                .noise(NodeNoise.simulated(network, NoiseCovariance.independent(2, 1), 1))
+                .build()) {
+      assertThrows(NonFiniteException.class, optimizer::step);
+      var e = assertThrows(IllegalStateException.class, optimizer::step);
+      assertTrue(e.getMessage().contains("has been drawn"), e.getMessage());
+      assertEquals(0, optimizer.round());
     }
   }
 }

@@ -89,7 +89,7 @@ class NoiseSecretsTest {
   }
 
   @Test
-  void theSecretIsThatOfTheStatedDerivation() {
+  void bothEndsDeriveOneSecretIntoWhichTheirNumbersAreBound() {
     EdgeAgreement a = new EdgeAgreement(3);
     EdgeAgreement b = new EdgeAgreement(7);
     assertEquals(a.with(7, b.publicKey()), b.with(3, a.publicKey()));
@@ -123,6 +123,10 @@ class NoiseSecretsTest {
       double[][] r = {{2, 1, 0, 0}, {1, 2, 0, 0}, {0, 0, 2, 0}, {0, 0, 0, 2}};
       NoiseCovariance joint = NoiseCovariance.joint(r);
       assertTrue(messageOf(() -> NoiseSecrets.agree(network, joint)).contains("all nodes"));
+      double[][] diagonal = {{2, 0, 0, 0}, {0, 2, 0, 0}, {0, 0, 2, 0}, {0, 0, 0, 2}};
+      try (NoiseSecrets own = NoiseSecrets.agree(network, NoiseCovariance.joint(diagonal))) {
+        assertTrue(own.holders().contains(new NoiseFactor.Secret.OfNode(3)), "nothing is shared");
+      }
       NoiseCovariance central = NoiseCovariance.central(4, 1);
       assertTrue(messageOf(() -> NoiseSecrets.agree(network, central)).contains("the server"));
       try (NoiseSecrets secrets =

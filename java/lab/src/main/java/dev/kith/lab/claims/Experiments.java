@@ -31,6 +31,9 @@ final class Experiments {
           Map.entry("audit", AuditClaims::audit),
           Map.entry("corn-cancels-more", PrivacyClaims::cornCancelsMore),
           Map.entry("corn-horizon-aware", PrivacyClaims::cornHorizonAware),
+          Map.entry("decor-between", NoiseClaims::decorBetween),
+          Map.entry("corn-training", NoiseClaims::cornTraining),
+          Map.entry("noise-bits-everywhere", NoiseClaims::noiseBitsEverywhere),
           Map.entry("bandmf", PrivacyClaims::bandedNoise),
           Map.entry("vra-dgt-rate", InexactClaims::rate),
           Map.entry("one-byte", OneByteClaims::oneByte));
