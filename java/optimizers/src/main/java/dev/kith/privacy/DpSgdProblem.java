@@ -42,7 +42,8 @@ import java.util.stream.IntStream;
  * well: who knows which examples joined a round learns as much as without sampling, so a batch
  * drawn from public numbers amplifies nothing. {@link Builder#simulated} draws both from a public
  * seed, for experiments that are to be repeated; nothing is certified then. Whoever resumes a run
- * needs the secrets that it began with.
+ * needs the secrets and the settings that it began with, so that rounds that are done again are the
+ * same; a run with other settings needs new secrets.
  *
  * <p>A round is drawn once: rounds must ascend, for two gradients with the same noise differ by
  * what the noise was to hide. Noise is that of the kernels, in f32, and sums are rounded;
