@@ -525,6 +525,21 @@ public final class Network implements AutoCloseable {
     observeAverage(x, mean);
   }
 
+  /**
+   * The mean over all nodes of rows most of which are 0, because only some nodes have something to
+   * say: through a server, or as a token that goes from node to node. Every process comes to the
+   * same bits.
+   *
+   * @param sent how many rows each node sends for it; the meter counts these
+   * @param x localNodes x d
+   * @param mean 1 x d
+   */
+  public void average(int[] sent, DeviceMatrix x, DeviceMatrix mean) {
+    requireExactChannel("sums over all nodes");
+    meter.round(sent, x.cols() * x.dtype().bytes());
+    observeAverage(x, mean);
+  }
+
   /** {@link #average} for reports: not counted by the meter. */
   public void observeAverage(DeviceMatrix x, DeviceMatrix mean) {
     checkRows(x);

@@ -1,9 +1,9 @@
 package dev.kith.optimizer;
 
-import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
+import dev.kith.kernel.MixingWeights;
 import dev.kith.kernel.Noise;
 import dev.kith.kernel.NoiseField;
 import dev.kith.kernel.Reduction;
@@ -27,6 +27,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.stream.IntStream;
 
 /**
  * Private training with noise that is correlated over time (DP-FTRL, banded matrix factorization):
@@ -68,7 +69,7 @@ public final class DpFtrl extends LockstepOptimizer {
   private final Optional<Secret> secret;
   private final long seed;
   private final DeviceMatrix gradient;
-  private final DeviceMatrix scales;
+  private final DeviceMatrix clipped;
   private final DeviceMatrix mean;
   private final DeviceMatrix ring;
   private final DeviceMatrix[] slots;
@@ -93,7 +94,7 @@ public final class DpFtrl extends LockstepOptimizer {
     this.model = own(new CommonModel(start(builder.initial)));
     this.prox = own(new ProximalStep(builder.regularizer, stepSize, model.row()));
     this.gradient = own(model.rows().like());
-    this.scales = own(gradient.like(1, gradient.rows(), DType.F64));
+    this.clipped = own(gradient.like());
     this.mean = own(model.row().like());
     this.ring = own(mean.like(factor.bands(), mean.cols(), mean.dtype()));
     this.slots = new DeviceMatrix[factor.bands()];
@@ -121,14 +122,9 @@ public final class DpFtrl extends LockstepOptimizer {
   void iterate() {
     requireParticipation();
     problem().gradient(model.rows(), gradient, round());
-    for (int row : absentRows()) {
-      try (DeviceMatrix unused = gradient.row(row)) {
-        unused.fill(0);
-      }
-    }
     clip();
-    network().average(gradient, mean);
-    requireFiniteAverage(gradient, mean);
+    network().average(clipped, mean);
+    requireFiniteAverage(clipped, mean);
     DeviceMatrix w = noise();
     int present = present();
     double n = network().nodes();
@@ -188,16 +184,34 @@ public final class DpFtrl extends LockstepOptimizer {
     }
   }
 
+  /** Scales the gradients of the nodes that take part; the rows of the others are 0. */
   private void clip() {
-    if (clip == Double.POSITIVE_INFINITY) {
+    clipped.fill(0);
+    double[] norms = clip == Double.POSITIVE_INFINITY ? new double[0] : Reduction.norms(gradient);
+    int[] rows =
+        IntStream.range(0, network().localNodes())
+            .filter(r -> network().schedule().isAlive(round(), network().firstNode() + r))
+            .toArray();
+    if (rows.length == 0) {
       return;
     }
-    double[] norms = Reduction.norms(gradient);
-    // What has no finite norm must not pass for what was clipped to nothing.
-    Arrays.setAll(
-        norms, r -> Double.isInfinite(norms[r]) ? Double.NaN : Math.min(1, clip / norms[r]));
-    scales.upload(norms);
-    Mixing.combine(Expression.outer(1, scales, gradient), gradient);
+    // What has no finite norm must not pass for what was clipped to nothing; a weight is finite.
+    double[] scales =
+        Arrays.stream(rows)
+            .mapToDouble(r -> norms.length == 0 || !(norms[r] > clip) ? 1 : clip / norms[r])
+            .map(scale -> scale == 0 ? 1 : scale)
+            .toArray();
+    try (MixingWeights weights =
+        MixingWeights.sparse(
+            gradient.queue(),
+            rows.length,
+            gradient.rows(),
+            IntStream.rangeClosed(0, rows.length).asLongStream().toArray(),
+            rows,
+            scales,
+            rows)) {
+      Mixing.mix(weights, Expression.inner(gradient), clipped);
+    }
   }
 
   /** Forms w_t in the place of w_(t - k). */

@@ -8,6 +8,7 @@
  *       dev.kith.privacy.Mechanism}s into an (epsilon, delta) {@link dev.kith.privacy.Guarantee}
  *       for a stated {@link dev.kith.privacy.Adjacency} and {@link dev.kith.privacy.Adversary}.
  *   <li>{@link dev.kith.privacy.ToeplitzFactor}: noise correlated over time (DP-FTRL, BandMF).
+ *   <li>{@link dev.kith.privacy.UserLevelRelease}: hiding all items of a user; not certified.
  *   <li>{@link dev.kith.privacy.DiscreteGaussian} and {@link
  *       dev.kith.privacy.TruncatedDiscreteLaplace}: exact samplers in integer arithmetic.
  * </ul>

@@ -29,6 +29,7 @@ public final class Quadratic implements Problem, Value, HessianVector, Proximal 
   private final int firstNode;
   private final double[] optimum;
   private final double[][] curvatures;
+  private final double[][] minimisers;
   private final DeviceMatrix h;
   private final DeviceMatrix b;
   private final DeviceMatrix difference;
@@ -42,6 +43,7 @@ public final class Quadratic implements Problem, Value, HessianVector, Proximal 
     this.firstNode = builder.begin;
     this.optimum = builder.optimum();
     this.curvatures = Arrays.copyOfRange(builder.curvatures, builder.begin, builder.end);
+    this.minimisers = Arrays.copyOfRange(builder.minimisers, builder.begin, builder.end);
     int rows = builder.end - builder.begin;
     this.h = DeviceMatrix.allocate(queue, rows, (long) d * d, dtype);
     this.b = DeviceMatrix.allocate(queue, rows, layout, dtype);
@@ -49,7 +51,7 @@ public final class Quadratic implements Problem, Value, HessianVector, Proximal 
     this.product = b.like();
     this.noise = new GradientNoise(builder.deviation, builder.seed, firstNode, b);
     h.upload(flat(curvatures));
-    b.upload(flat(Arrays.copyOfRange(builder.minimisers, builder.begin, builder.end)));
+    b.upload(flat(minimisers));
   }
 
   /**
@@ -184,35 +186,28 @@ public final class Quadratic implements Problem, Value, HessianVector, Proximal 
     multiply(v, h, out);
   }
 
-  /** {@inheritDoc} Here (I + t H_i)^{-1} (v_i + t H_i b_i); the inverse is formed on every call. */
+  /** {@inheritDoc} Here (I + t H_i)^{-1} (v_i + t H_i b_i), solved in Java on every call. */
   @Override
-  public void proximal(DeviceMatrix v, double t, DeviceMatrix out) {
+  public void proximal(int[] rows, DeviceMatrix v, double t, DeviceMatrix out) {
     if (!(t > 0 && t < Double.POSITIVE_INFINITY)) {
       throw new IllegalArgumentException("A proximal step of " + t + " is not positive and finite");
     }
     int d = Math.toIntExact(layout.size());
-    double[] inverses = new double[curvatures.length * d * d];
-    for (int i = 0; i < curvatures.length; i++) {
-      double[][] shifted = square(curvatures[i], d);
-      for (double[] row : shifted) {
+    double[] points = v.toDoubles();
+    for (int k = 0; k < rows.length; k++) {
+      double[][] shifted = square(curvatures[rows[k]], d);
+      double[] right = Arrays.copyOfRange(points, k * d, (k + 1) * d);
+      for (int r = 0; r < d; r++) {
+        right[r] += t * dot(shifted[r], minimisers[rows[k]]);
+      }
+      for (int r = 0; r < d; r++) {
+        double[] row = shifted[r];
         Arrays.setAll(row, c -> t * row[c]);
+        row[r] += 1;
       }
-      for (int r = 0; r < d; r++) {
-        shifted[r][r] += 1;
-      }
-      Cholesky factors = new Cholesky(shifted);
-      for (int r = 0; r < d; r++) {
-        double[] unit = new double[d];
-        unit[r] = 1;
-        System.arraycopy(factors.solve(unit), 0, inverses, (i * d + r) * d, d);
-      }
+      System.arraycopy(new Cholesky(shifted).solve(right), 0, points, k * d, d);
     }
-    multiply(b, h, product);
-    Mixing.combine(Expression.outer(v).plusOuter(t, product), difference);
-    try (DeviceMatrix inverse = h.like()) {
-      inverse.upload(inverses);
-      multiply(difference, inverse, out);
-    }
+    out.upload(points);
   }
 
   /** out_i = v_i A_i with row i of {@code a} as a d x d matrix. */

@@ -106,6 +106,23 @@ class VraGradientTrackingTest {
   }
 
   @Test
+  void exactGradientsAreTheirOwnHybrids() {
+    double[][] ends = new double[2][];
+    for (int k = 0; k < 2; k++) {
+      boolean hybrid = k == 1;
+      ends[k] =
+          run(
+              RING,
+              Optional.empty(),
+              60,
+              s -> s.vra().hybrid(hybrid).stepSize(0.1).dampingRounds(10).build(),
+              o -> {});
+    }
+    // 60 rounds of a few ulps of numbers up to 10.
+    assertArrayEquals(ends[0], ends[1], 1e-12);
+  }
+
+  @Test
   void exactMessagesLeaveTheEstimateOfWXExact() {
     run(
         RING,

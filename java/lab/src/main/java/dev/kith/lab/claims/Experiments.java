@@ -36,7 +36,9 @@ final class Experiments {
           Map.entry("noise-bits-everywhere", NoiseClaims::noiseBitsEverywhere),
           Map.entry("bandmf", PrivacyClaims::bandedNoise),
           Map.entry("vra-dgt-rate", InexactClaims::rate),
-          Map.entry("one-byte", OneByteClaims::oneByte));
+          Map.entry("one-byte", OneByteClaims::oneByte),
+          Map.entry("private-admm", AdmmClaims::privateAdmm),
+          Map.entry("user-level-slope", UserLevelClaims::slope));
 
   private Experiments() {}
 
