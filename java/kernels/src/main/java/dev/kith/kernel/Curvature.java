@@ -44,7 +44,8 @@ public final class Curvature {
    * diagonal. z is made again where it is needed, from what made it for the product Hz. The k-th
    * call with beta = 1 - 1/k keeps the mean of all.
    *
-   * @param probe z: {@link NoiseField.Distribution#RADEMACHER}, as many rows as d
+   * @param probe z: {@link NoiseField.Distribution#RADEMACHER}, as many rows as d; a graph records
+   *     no probe of secrets
    * @param beta a finite number, in [0, 1] for an average; d is read where it is 0 too
    * @param hz the product of each row's H with its z: the dtype of d, BF16 or F16
    * @param d F32 or F64; zeros, or the average so far

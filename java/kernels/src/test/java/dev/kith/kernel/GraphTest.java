@@ -190,6 +190,18 @@ class GraphTest {
                   () -> queue.capture(() -> Noise.draw(hidden, 1, x)))
               .getMessage();
       assertTrue(text.contains("noise of secrets"), text);
+      NoiseField signs =
+          NoiseField.secret(
+              NoiseField.Distribution.RADEMACHER,
+              Stream.PERTURBATION,
+              List.of(
+                  new NoiseField.SecretRow(secret, 0, 0), new NoiseField.SecretRow(secret, 0, 1)));
+      String probe =
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () -> queue.capture(() -> Curvature.hutchinson(signs, 0.5, g, x)))
+              .getMessage();
+      assertTrue(probe.contains("a probe of secrets"), probe);
     }
   }
 }
