@@ -177,6 +177,51 @@ def pack_once(row):
     return packed
 
 
+def curvature(operation, rows, cols):
+    x, g, h = (matrix(stream, rows, cols) for stream in (0, 1, 2))
+    m, v, t, u = (torch.zeros_like(x) for _ in range(4))
+    step = [0]
+
+    def adahessian():
+        step[0] += 1
+        first, second = 1 - BETA1 ** step[0], 1 - BETA2 ** step[0]
+        m.mul_(BETA1).add_(g, alpha=1 - BETA1)
+        v.mul_(BETA2).addcmul_(h, h, value=1 - BETA2)
+        torch.sqrt(v, out=t)
+        t.div_(second**0.5).add_(1e-4)
+        x.addcdiv_(m, t, value=-ETA / first)
+
+    def sophia():
+        m.mul_(BETA1).add_(g, alpha=1 - BETA1)
+        torch.mul(h, 4, out=t).clamp_(min=1e-3)
+        torch.div(m, t, out=t).clamp_(-1, 1)
+        x.add_(t, alpha=-ETA)
+
+    def oasis():
+        # The signs lie ready; Kith makes them anew.
+        v.mul_(BETA1).addcmul_(signs, h, value=1 - BETA1)
+        torch.abs(v, out=t).clamp_(min=1e-3)
+        torch.sub(x, m, out=u)
+        torch.dot(u.mul_(u).view(-1), t.view(-1))
+        torch.sub(g, before, out=u)
+        u.mul_(u).div_(t).sum()
+        m.copy_(x)
+        x.addcdiv_(g, t, value=-ETA)
+
+    def cg():
+        torch.dot(r.view(-1), r.view(-1))
+        torch.dot(r.view(-1), h.view(-1))
+        m.mul_(BETA1).add_(r)
+        v.mul_(BETA1).add_(h)
+        x.add_(m, alpha=ETA)
+        r.sub_(v, alpha=ETA)
+
+    if operation == "oasis":
+        signs, before = matrix(2, rows, cols).sign_(), matrix(3, rows, cols)
+    r = g
+    return x, {"adahessian": adahessian, "sophia": sophia, "oasis": oasis, "cg": cg}[operation]
+
+
 def prepare(operation, rows, cols, file):
     """Returns the form used, a function that computes once, and the tensor of results."""
     if operation in ("mix-ring", "mix-er8", "mix-dense") and rows <= 256:
@@ -240,6 +285,9 @@ def prepare(operation, rows, cols, file):
             x.sub_(v)
 
         return "in place", heavy_ball, x
+    if operation in ("adahessian", "sophia", "oasis", "cg"):
+        x, run = curvature(operation, rows, cols)
+        return "in place", run, x
     if operation in ("topk", "topk-ef"):
         x, k = matrix(0, rows, cols).view(-1), max(1, cols // 100)
         kept = torch.zeros_like(x)

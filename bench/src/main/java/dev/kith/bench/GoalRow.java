@@ -106,6 +106,10 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               List.of(
                   below("seconds", 10, "under 10 s"),
                   below("residual", 1e-9, "residual under 1e-9"))),
+          kernel("adahessian-64M", "adahessian-1x64000000", twin(0.95), inPlace()),
+          kernel("sophia-64M", "sophia-1x64000000", twin(0.95), inPlace()),
+          kernel("oasis-64M", "oasis-1x64000000", twin(0.95), inPlace()),
+          kernel("cg-25M", "cg-1x25000000", twin(0.9)),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 

@@ -27,6 +27,7 @@ final class JmhRun {
           "step", StepBenchmark.class,
           "lowrank", LowRankBenchmark.class,
           "noise", NoiseBenchmark.class,
+          "curvature", CurvatureBenchmark.class,
           "product", ProductBenchmark.class,
           "memory", MemoryBenchmark.class);
 

@@ -143,6 +143,10 @@ final class KithKernels implements Implementation {
             case PHILOX, CHACHA20, NORMAL -> Drawing.draw(this);
             case CORN -> Drawing.correlated(this);
             case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> Drawing.perturb(this);
+            case ADAHESSIAN -> CurvaturePlans.adaHessian(this);
+            case SOPHIA -> CurvaturePlans.sophia(this);
+            case OASIS -> CurvaturePlans.oasis(this);
+            case CG -> CurvaturePlans.conjugate(this);
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };

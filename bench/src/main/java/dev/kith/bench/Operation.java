@@ -70,6 +70,14 @@ enum Operation {
   PERTURB16_GAUSSIAN("noise", 8),
   /** The same with rows of signs. */
   PERTURB16_RADEMACHER("noise", 8),
+  /** One step of AdaHessian on one row, in place: x, m, v, a gradient and a product Hz. */
+  ADAHESSIAN("curvature", 32),
+  /** One step of Sophia-G on one row, in place: x, m, a gradient and an estimate. */
+  SOPHIA("curvature", 24),
+  /** One iteration of OASIS with a step size that is given: statistics, then the step. */
+  OASIS("curvature", 48),
+  /** One iteration of conjugate gradient but for the product: two dot products, then updates. */
+  CG("curvature", 44),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */

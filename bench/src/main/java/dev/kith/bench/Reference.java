@@ -136,6 +136,8 @@ final class Reference {
                   * Workload.EPSILON
                   / (Math.sqrt(1 - Workload.BETA2)
                       * Math.abs(TestData.at(TestData.GRADIENT, index)));
+      // Quotients of few roundings, which may be large.
+      case ADAHESSIAN, OASIS -> 64 * eps * Math.max(1, Math.abs(expected));
       default -> 64 * eps;
     };
   }
@@ -189,6 +191,26 @@ final class Reference {
         yield x(row, col) * (1 - eta * Workload.WEIGHT_DECAY)
             - eta * g / (Math.abs(g) + Workload.EPSILON);
       }
+      case ADAHESSIAN ->
+          // The first step from zero state, as for AdamW.
+          x(row, col)
+              - eta
+                  * value(TestData.GRADIENT, row, col)
+                  / (Math.abs(value(TestData.TRACKER, row, col))
+                      + CurvaturePlans.ADAHESSIAN_EPSILON);
+      case SOPHIA -> {
+        double m = (1 - (double) Workload.BETA1) * value(TestData.GRADIENT, row, col);
+        double h = CurvaturePlans.SOPHIA_SCALE * value(TestData.TRACKER, row, col);
+        double u = m / Math.max(h, CurvaturePlans.SOPHIA_EPSILON);
+        yield x(row, col) - eta * Math.max(-1, Math.min(1, u));
+      }
+      case OASIS -> {
+        // The first average is of signs times the product: its size does not depend on them.
+        double d = (1 - (double) Workload.BETA1) * Math.abs(value(TestData.TRACKER, row, col));
+        yield x(row, col)
+            - eta * value(TestData.GRADIENT, row, col) / Math.max(d, CurvaturePlans.ALPHA);
+      }
+      case CG -> x(row, col) + eta * value(TestData.GRADIENT, row, col);
       case HEAVY_BALL -> x(row, col) - eta * value(TestData.GRADIENT, row, col);
       case MULTIPLY -> {
         double sum = 0;

@@ -41,6 +41,10 @@ class GoalTableTest {
             "perturb16-64M-gaussian",
             "perturb16-64M-rademacher",
             "corn-solver-256",
+            "adahessian-64M",
+            "sophia-64M",
+            "oasis-64M",
+            "cg-25M",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());
@@ -52,6 +56,7 @@ class GoalTableTest {
     assertEquals(16L * 4_000_000 * 12, fused.workload().orElseThrow().bytes());
     GoalRow adamw = GoalRow.ALL.get(5);
     assertEquals(64_000_000L * 28, adamw.workload().orElseThrow().bytes());
+    assertEquals(25_000_000L * 44, Workload.parse("cg-1x25000000").bytes());
     assertEquals(1000 * 33 / 8, Workload.parse("sign-pack-1x1000").bytes());
     assertEquals(1000 * 4, Workload.parse("philox-1x1000").bytes());
     assertEquals(64 * 100 * 8, Workload.parse("corn-64x100").bytes());
