@@ -22,11 +22,14 @@
  *   gather   256 threads, a unit of one row of y per thread, four entries in flight where messages are plain rows. Blocks
  *            of one column tile follow one another.
  *   combine  256 threads, four units of one row per thread; W is the identity.
+ *   noisy    with noise: 256 threads, a tile of columns in shared memory, or in scratch where it does not fit: the numbers
+ *            of the tile, once each, then the messages of all rows that W refers to, then the rows of y, a thread an element.
  *
  * An -0 as the start of a chain of fma makes its first link a plain product: fma(w, m, -0) = w * m in every bit.
  */
 #include "convert.hpp"
 #include "cuda_weights.hpp"
+#include "drawing.hpp"
 #include "host.hpp"
 #include "launch.hpp"
 #include "mixing_checks.hpp"
@@ -179,25 +182,36 @@ KITH_DEVICE void read_plain(const MixTerm& term, const I& rows, const C& columns
   }
 }
 
+/* m[r] = the inner sum of row rows[r], not rounded. */
+template <class T, int V, int R, class I, class C>
+KITH_DEVICE void sum_terms(const MixJob& job, const I& rows, const C& columns, T (&m)[R][V]) {
+  set<T, V, R>(static_cast<T>(-0.0), m);
+  for (int k = 0; k < job.inner_count; k++) {
+    T z[R][V];
+    read_any<T, V, R>(job.inner[k], rows, columns, z);
+    add_term<T, V, R>(job.inner[k], rows, z, m);
+  }
+}
+
+template <class T, int V, int R>
+KITH_DEVICE void round_messages(const MixJob& job, T (&m)[R][V]) {
+  if (job.message_dtype == KITH_BF16) {
+    round_to<bf16, T, V, R>(m);
+  } else if (job.message_dtype == KITH_F16) {
+    round_to<f16, T, V, R>(m);
+  } else if constexpr (sizeof(T) == 8) {
+    if (job.message_dtype == KITH_F32) round_to<float, T, V, R>(m);
+  }
+}
+
 /* m[r] = message of the inner row rows[r]. */
 template <class T, int V, int R, bool kPlain, class I, class C>
 KITH_DEVICE void form(const MixJob& job, const I& rows, const C& columns, T (&m)[R][V]) {
   if constexpr (kPlain) {
     read_plain<T, V, R>(job.inner[0], rows, columns, m);
   } else {
-    set<T, V, R>(static_cast<T>(-0.0), m);
-    for (int k = 0; k < job.inner_count; k++) {
-      T z[R][V];
-      read_any<T, V, R>(job.inner[k], rows, columns, z);
-      add_term<T, V, R>(job.inner[k], rows, z, m);
-    }
-    if (job.message_dtype == KITH_BF16) {
-      round_to<bf16, T, V, R>(m);
-    } else if (job.message_dtype == KITH_F16) {
-      round_to<f16, T, V, R>(m);
-    } else if constexpr (sizeof(T) == 8) {
-      if (job.message_dtype == KITH_F32) round_to<float, T, V, R>(m);
-    }
+    sum_terms<T, V, R>(job, rows, columns, m);
+    round_messages<T, V, R>(job, m);
   }
 }
 
@@ -678,6 +692,146 @@ void mix_combine(Mix mix) {
   }
 }
 
+/* ---- noise ---------------------------------------------------------------------------------------------------------- */
+
+/* What the kernel needs beside the mix. A tile has a row for each slot, its message, and for each source of the factor. */
+struct Noisy {
+  Mix mix;
+  const NoiseKey* keys;
+  int32_t distribution;
+  int32_t own;      /* 1: no factor, a source for each inner row */
+  int32_t identity; /* 1: no W */
+  double scale;
+  int64_t columns; /* of y */
+  int64_t slots;   /* rows of messages */
+  int64_t inner;   /* the first ones of them, which are inner rows */
+  int64_t across;  /* tiles */
+  int64_t blocks;  /* across, for each row of y where rows have nothing in common */
+  int64_t tile;    /* columns, a multiple of kNoiseGrain */
+  void* tiles;     /* NULL: in shared memory */
+  /* The factor. */
+  int64_t sources;        /* that it uses */
+  const int64_t* offsets; /* NULL: dense */
+  const int32_t* used;    /* NULL: all */
+  const void* entries;    /* in f64 */
+};
+
+template <class T, class Tile>
+KITH_DEVICE T with_noise(const Noisy& d, int64_t row, int64_t at, int64_t c, T sum, Tile tile) {
+  if (d.own != 0) {
+    const T z = tile[at];
+    return fused(static_cast<T>(d.scale), z, sum);
+  }
+  T a = sum;
+  if (d.offsets == nullptr) {
+    const double* const values = static_cast<const double*>(d.entries) + row * d.sources;
+    for (int64_t k = 0; k < d.sources; k++) {
+      const T z = tile[(d.slots + k) * d.tile + c];
+      a = fused(static_cast<T>(d.scale * values[k]), z, a);
+    }
+  } else {
+    const Weight<double>* const entries = static_cast<const Weight<double>*>(d.entries);
+    for (int64_t e = d.offsets[row]; e < d.offsets[row + 1]; e++) {
+      const Weight<double> entry = entries[e];
+      const T z = tile[(d.slots + entry.slot) * d.tile + c];
+      a = fused(static_cast<T>(d.scale * entry.value), z, a);
+    }
+  }
+  return a;
+}
+
+/* Columns from `begin` on; without W and factor of the row `only`, which is slot 0. */
+template <class Generator, class T, class Tile>
+KITH_DEVICE void noisy_tile(const Noisy& d, int64_t begin, int64_t only, Tile tile) {
+  const Mix& mix = d.mix;
+  const MixJob& job = mix.job;
+  const int64_t n = smaller(d.tile, d.columns - begin);
+  const int64_t group = group_of<Generator>(d.distribution);
+  const int64_t groups = d.tile / group;
+  const int64_t drawn = d.own != 0 ? d.inner : d.sources;
+  for (int64_t i = threadIdx.x; i < groups * drawn; i += kThreads) {
+    const int64_t s = i / groups, c = i % groups * group;
+    if (c >= n) continue;
+    int64_t source = only + s, place = s;
+    if (d.own != 0) {
+      if (mix.used != nullptr) source = mix.used[s];
+    } else {
+      source = d.used == nullptr ? s : d.used[s];
+      place = d.slots + s;
+    }
+    draw<Generator>(d.keys[source], d.distribution, begin + c, smaller(group, n - c),
+                    [&](int64_t k, float z) { tile[place * d.tile + c + k] = static_cast<T>(z); });
+  }
+  __syncthreads();
+  for (int64_t i = threadIdx.x; i < d.slots * d.tile; i += kThreads) {
+    const int64_t s = i / d.tile, c = i % d.tile;
+    if (c >= n) continue;
+    const int64_t j = mix.used == nullptr ? only + s : mix.used[s];
+    const Same columns{begin + c};
+    T m[1][1];
+    if (s < d.inner) {
+      const int64_t rows[1] = {j};
+      sum_terms<T, 1, 1>(job, rows, columns, m);
+      /* Without terms s * n = fma(s, n, -0), and a factor's sum starts from +0. */
+      if (job.inner_count == 0 && d.own == 0) m[0][0] = T(0);
+      m[0][0] = with_noise<T>(d, j, i, c, m[0][0], tile);
+      round_messages<T, 1, 1>(job, m);
+      if (job.flags != nullptr) look<T, 1>(job.flags, j, 1, m[0]);
+    } else {
+      const int64_t rows[1] = {j - job.inner_rows};
+      read_any<T, 1, 1>(job.halo, rows, columns, m);
+    }
+    tile[i] = m[0][0];
+  }
+  __syncthreads();
+  const int64_t height = d.identity != 0 ? d.slots : mix.rows;
+  for (int64_t i = threadIdx.x; i < height * d.tile; i += kThreads) {
+    const int64_t r = i / d.tile, c = i % d.tile;
+    if (c >= n) continue;
+    const int64_t rows[1] = {mix.output_rows == nullptr ? only + r : mix.output_rows[r]};
+    const Same columns{begin + c};
+    T a[1][1], u[1][1];
+    read_outer<T, 1, 1>(job, rows, columns, u);
+    if (d.identity != 0) {
+      const T m = tile[i];
+      a[0][0] = m;
+    } else if (mix.offsets == nullptr) {
+      const T* const values = static_cast<const T*>(mix.entries) + r * mix.cols;
+      a[0][0] = static_cast<T>(-0.0);
+      for (int64_t j = 0; j < mix.cols; j++) {
+        const T m = tile[j * d.tile + c];
+        a[0][0] = fused(values[j], m, a[0][0]);
+      }
+    } else {
+      const Weight<T>* const entries = static_cast<const Weight<T>*>(mix.entries);
+      const int64_t first = mix.offsets[r], end = mix.offsets[r + 1];
+      a[0][0] = first == end ? T(0) : static_cast<T>(-0.0);
+      for (int64_t e = first; e < end; e++) {
+        const Weight<T> entry = entries[e];
+        const T m = tile[entry.slot * d.tile + c];
+        a[0][0] = fused(entry.value, m, a[0][0]);
+      }
+    }
+    finish<T, 1, 1>(job, rows, columns, 1, a, u);
+  }
+  __syncthreads();
+}
+
+template <class Generator, class T>
+KITH_KERNEL(kThreads)
+void mix_noisy(Noisy d) {
+  KITH_DYNAMIC_SHARED(T, shared);
+  for (int64_t block = blockIdx.x; block < d.blocks; block += gridDim.x) {
+    const int64_t begin = block % d.across * d.tile;
+    const int64_t only = block / d.across;
+    if (d.tiles == nullptr) {
+      noisy_tile<Generator, T>(d, begin, only, shared);
+    } else {
+      noisy_tile<Generator, T>(d, begin, only, static_cast<T*>(d.tiles) + blockIdx.x * (d.slots + d.sources) * d.tile);
+    }
+  }
+}
+
 /* ---- launches ------------------------------------------------------------------------------------------------------- */
 
 struct Operand {
@@ -812,6 +966,63 @@ void launch(Entry& entry, const CudaWeights* weights, const Mix& mix) {
     launch<T, false>(entry, *weights, mix);
   }
 }
+
+constexpr int64_t kNoisyShared = 48 << 10;
+constexpr int64_t kNoisyTile = 128;
+/* Scratch that tiles outside of shared memory take together, where one of them is no larger. */
+constexpr int64_t kNoisyScratch = int64_t{256} << 20;
+
+template <class T>
+void launch_noisy(Entry& entry, const CudaWeights* weights, const kith_noise_term& noise, const Mix& mix,
+                  int64_t cols) {
+  const CudaWeights* const factor = static_cast<const CudaWeights*>(noise.factor);
+  const bool secret = noise.field->generator == KITH_CHACHA;
+  if (secret && !entry.not_capturing("noise of secrets")) return;
+  Noisy d = {};
+  d.mix = mix;
+  d.distribution = noise.field->distribution;
+  d.own = factor == nullptr ? 1 : 0;
+  d.identity = weights == nullptr ? 1 : 0;
+  d.scale = noise.scale;
+  d.columns = cols;
+  const bool alone = weights == nullptr && factor == nullptr;
+  d.slots = weights != nullptr ? mix.used_count : alone ? 1 : mix.rows;
+  d.inner = weights != nullptr ? mix.used_inner : d.slots;
+  if (weights != nullptr && weights->dense) d.mix.offsets = nullptr;
+  if (factor != nullptr) {
+    entry.use(factor->memory);
+    d.sources = factor->dense ? factor->cols : factor->used_count;
+    d.offsets = factor->dense ? nullptr : factor->offsets;
+    d.used = factor->dense ? nullptr : factor->used;
+    d.entries = factor->links[1];
+  }
+  const int64_t size = static_cast<int64_t>(sizeof(T));
+  const int64_t held = d.slots + d.sources;
+  const int64_t fits = kNoisyShared / size / (held > 0 ? held : 1) / kNoiseGrain * kNoiseGrain;
+  const bool in_shared = fits >= kNoiseGrain;
+  d.tile = in_shared && fits < kNoisyTile ? fits : kNoisyTile;
+  d.across = (cols + d.tile - 1) / d.tile;
+  d.blocks = alone ? d.across * mix.rows : d.across;
+  unsigned blocks = entry.grid(d.blocks, 8);
+  const int64_t tile_bytes = held * d.tile * size;
+  if (!in_shared && blocks > kNoisyScratch / tile_bytes) {
+    blocks = static_cast<unsigned>(kNoisyScratch > tile_bytes ? kNoisyScratch / tile_bytes : 1);
+  }
+  const int64_t key_bytes = (key_words(*noise.field) * 4 + 255) / 256 * 256;
+  const int64_t scratch_bytes = key_bytes + (in_shared ? 0 : blocks * tile_bytes);
+  unsigned char* scratch = nullptr;
+  if (scratch_bytes > 0) {
+    scratch = static_cast<unsigned char*>(entry.scratch(scratch_bytes));
+    if (scratch == nullptr) return;
+  }
+  if (!in_shared) d.tiles = scratch + key_bytes;
+  d.keys = take_keys(entry, *noise.field, scratch);
+  if (!entry.ok()) return;
+  entry.launched(KITH_LAUNCH((secret ? mix_noisy<ChaCha, T> : mix_noisy<Philox, T>), blocks, kThreads,
+                             static_cast<size_t>(in_shared ? tile_bytes : 0), entry.stream(), d));
+  drop_keys(entry, *noise.field, scratch);
+}
+
 }  // namespace
 
 }  // namespace kith
@@ -847,6 +1058,14 @@ kith_status kith_mix(kith_queue* queue, const kith_weights* weights, const kith_
   }
   if (mix.rows == 0 || operands.y.cols == 0) return entry.finish();
   mix.units = kith::cut(operands, mix.job);
+  if (operands.noise != nullptr) {
+    if (wide) {
+      kith::launch_noisy<double>(entry, w, *operands.noise, mix, operands.y.cols);
+    } else {
+      kith::launch_noisy<float>(entry, w, *operands.noise, mix, operands.y.cols);
+    }
+    return entry.finish();
+  }
   if (wide) {
     kith::launch<double>(entry, w, mix);
   } else {

@@ -178,6 +178,43 @@ KITH_API kith_status kith_download(kith_queue* queue, const kith_matrix* from, v
 KITH_API kith_status kith_gather_rows(kith_queue* queue, const kith_matrix* from, const kith_matrix* index,
                                       const kith_matrix* to, kith_call* call);
 
+/* ---- random rows ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Random rows z_k, made where they are summed and never stored: docs/randomness.md. Element c of a row is a function of
+ * (generator, key, stream, node, round, distribution, c) alone: the same bits on every tier, at any number of threads,
+ * however work is cut, and on every device.
+ */
+typedef enum kith_generator {
+  KITH_PHILOX = 0, /* Philox4x32-10 of a public seed; protects nothing */
+  KITH_CHACHA = 1  /* ChaCha20 (RFC 8439) of a secret of 32 bytes */
+} kith_generator;
+
+typedef enum kith_distribution {
+  KITH_WORDS = 0,      /* 32 uniform bits */
+  KITH_UNIFORM = 1,    /* in (0, 1), f32 */
+  KITH_RADEMACHER = 2, /* 1 or -1 */
+  KITH_NORMAL = 3,     /* mean 0, variance 1, f32, |z| < 6.34 */
+  KITH_LAPLACE = 4     /* scale 1, so variance 2, f32, |z| < 22.2 */
+} kith_distribution;
+
+/* One random row. */
+typedef struct kith_source {
+  int64_t seed;       /* of PHILOX; any: its 64 bits */
+  const void* secret; /* of CHACHA: 32 bytes, read before the call returns; NULL for PHILOX */
+  int64_t round;      /* 0 to 2^40 - 1 */
+  int64_t node;       /* 0 to 2^31 - 1; the number of a node, an edge or a group */
+} kith_source;
+
+typedef struct kith_field {
+  int32_t generator;    /* kith_generator */
+  int32_t distribution; /* kith_distribution */
+  int32_t stream;       /* tag, 1 to 255 */
+  int32_t reserved;
+  int64_t count; /* rows z_0 to z_(count - 1) */
+  const kith_source* sources;
+} kith_field;
+
 /* ---- family mixing ------------------------------------------------------------------------------------------- */
 
 #define KITH_MAX_TERMS 4
@@ -190,21 +227,35 @@ typedef struct kith_term {
   double coefficient;
 } kith_term;
 
+/* Random rows n_k that are added to the inner sums and stored nowhere; formulas below. */
+typedef struct kith_noise_term {
+  const kith_weights*
+      factor;              /* a row for each inner row, a column for each source, no output_rows; NULL: the identity */
+  const kith_field* field; /* not of KITH_WORDS */
+  double scale;            /* finite */
+} kith_noise_term;
+
 /*
- * y(i, :) = sum_j w_ij m(j, :) + sum_k b_k u_k(i, :),   m(j, :) = round_to_message_dtype(sum_k c_k z_k(j, :)).
+ * y(i, :) = sum_j w_ij m(j, :) + sum_k b_k u_k(i, :),   m(j, :) = round_to_message_dtype(sum_k c_k z_k(j, :) + noise).
  *
  * y is of any floating dtype. Terms and messages may be narrower, never wider, than its compute type: beside a y of
  * bf16 or f16 they may be f32. Exactly, in that compute type:
- *   t = c_0 * z_0;  t = fma(c_k, z_k, t) for k = 1, 2, ...;  m = t rounded to message_dtype and widened again;
+ *   t = c_0 * z_0;  t = fma(c_k, z_k, t) for k = 1, 2, ...;  then noise:
+ *   factor NULL, so that the field has a source for each inner row: t = fma(scale rounded to the compute type, n_j, t);
+ *   else t = fma(f_jk, n_k, t) over the entries of row j of the factor in stored order, f_jk = scale * factor_jk in f64,
+ *   rounded to the compute type once: the bits of kith_noise with add = 1;
+ *   m = t rounded to message_dtype and widened again;
  *   a = w_i,j0 * m_j0;  a = fma(w_ij, m_j, a) over the further entries of row i in the order they are stored;
  *   a = fma(b_k, u_k(i), a) for k = 0, 1, ...;  y(i) = a rounded once to the dtype of y.
- * A row of W without entries gives a = 0. inner_count may be 0 (then W must be NULL, a = +0 and the outer sum is
- * a = b_0 * u_0, fma from k = 1). W == NULL with inner terms means the identity: a = m(i) (weight exactly 1).
+ * A row of W without entries gives a = 0. inner_count may be 0, then W must be NULL: with noise m has the rows of y and t
+ * is what kith_noise with add = 0 gives; without it a = +0 and the outer sum is a = b_0 * u_0, fma from k = 1. W == NULL with inner terms means the identity: a = m(i) (weight exactly 1).
  *
  * Column j of W names row j of the inner terms when j < inner rows, else row j - inner rows of `halo`: messages
  * received from other processes, already in message_dtype.
  * y may share memory with the same window of an outer term. y may share memory with the same window of an inner term
  * only when W is NULL, or is pairwise (kith_weights_pairwise) and there is no halo. Other overlap is KITH_INVALID.
+ * Of noise, sources are drawn only where an inner row that W refers to needs them, each once for a tile of columns; what is
+ * said of secrets at kith_noise holds here too.
  */
 typedef struct kith_expression {
   int32_t inner_count;
@@ -213,7 +264,8 @@ typedef struct kith_expression {
   int32_t reserved;
   kith_term inner[KITH_MAX_TERMS];
   kith_term outer[KITH_MAX_TERMS];
-  const kith_matrix* halo; /* NULL: none */
+  const kith_matrix* halo;      /* NULL: none */
+  const kith_noise_term* noise; /* NULL: none */
 } kith_expression;
 
 /* Sparse W: `rows` rows; row r has the entries row_offsets[r] .. row_offsets[r + 1] - 1 of columns (each in [0, cols))
@@ -676,42 +728,8 @@ KITH_API kith_status kith_lowrank_accumulate(kith_queue* queue, const kith_weigh
 /* ---- family noise -------------------------------------------------------------------------------------------- */
 
 /*
- * Random rows z_k, made where they are summed and never stored: docs/randomness.md. Element c of a row is a function of
- * (generator, key, stream, node, round, distribution, c) alone: the same bits on every tier, at any number of threads,
- * however work is cut, and on every device.
- */
-typedef enum kith_generator {
-  KITH_PHILOX = 0, /* Philox4x32-10 of a public seed; protects nothing */
-  KITH_CHACHA = 1  /* ChaCha20 (RFC 8439) of a secret of 32 bytes */
-} kith_generator;
-
-typedef enum kith_distribution {
-  KITH_WORDS = 0,      /* 32 uniform bits */
-  KITH_UNIFORM = 1,    /* in (0, 1), f32 */
-  KITH_RADEMACHER = 2, /* 1 or -1 */
-  KITH_NORMAL = 3,     /* mean 0, variance 1, f32, |z| < 6.34 */
-  KITH_LAPLACE = 4     /* scale 1, so variance 2, f32, |z| < 22.2 */
-} kith_distribution;
-
-/* One random row. */
-typedef struct kith_source {
-  int64_t seed;       /* of PHILOX; any: its 64 bits */
-  const void* secret; /* of CHACHA: 32 bytes, read before the call returns; NULL for PHILOX */
-  int64_t round;      /* 0 to 2^40 - 1 */
-  int64_t node;       /* 0 to 2^31 - 1; the number of a node, an edge or a group */
-} kith_source;
-
-typedef struct kith_field {
-  int32_t generator;    /* kith_generator */
-  int32_t distribution; /* kith_distribution */
-  int32_t stream;       /* tag, 1 to 255 */
-  int32_t reserved;
-  int64_t count; /* rows z_0 to z_(count - 1) */
-  const kith_source* sources;
-} kith_field;
-
-/*
- * y is f32 or f64, other dtypes are KITH_UNSUPPORTED; z is f32 and widened. scale is finite.
+ * Random rows z_k (above), drawn and summed. y is f32 or f64, other dtypes are KITH_UNSUPPORTED; z is f32 and widened.
+ * scale is finite.
  * weights NULL: count is the number of rows of y, and with s = scale rounded to the compute type
  *   y(r) = s * z_r (add = 0) or fma(s, z_r, y(r)) (add = 1).
  * Else W has `count` columns, sparse or dense, and with c_ik = scale * w_ik in f64, rounded to the compute type once,

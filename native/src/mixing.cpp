@@ -14,6 +14,8 @@
  *            staged when the first output needs them, the others read where they are. Meanwhile the rows that come next
  *            are asked for: a tile is too short for the hardware to see them coming.
  *   gather   more rows than a cache holds: row by row, sums in registers, the rows of later outputs prefetched.
+ *   noisy    with noise: the sources of a tile are drawn, once each, the rows that W refers to are staged and get their noise
+ *            and their rounding there, then all rows of y are made. While numbers are drawn the rows are asked for.
  *   pairs    the two rows of an exchange are staged and both outputs written, so y may be the inner matrix itself.
  *
  * Flags: a non-finite m(j) makes every y(i) with an entry (i, j) non-finite (no operation here leads back from NaN or
@@ -550,6 +552,124 @@ void tiles(const MixJob& job, int64_t row, int64_t row_end, int64_t column, int6
   if (job.streaming) stream_fence();
 }
 
+/* ---- noise ------------------------------------------------------------------------------------------------------ */
+
+/* Asks for columns [origin, origin + width) of inner row j. */
+template <class T>
+void ask_for_row(const MixJob& job, int64_t j, int64_t origin, int64_t width) {
+  for (int32_t k = 0; k < job.inner_count; k++) {
+    const int64_t size = job.inner[k].dtype == kNative<T> ? static_cast<int64_t>(sizeof(T)) : 2;
+    const unsigned char* const row = job.inner[k].data + j * job.inner[k].stride + origin * size;
+    for (int64_t b = 0; b < width * size; b += 64) __builtin_prefetch(row + b, 0, 2);
+  }
+}
+
+/* The inner sum of row j without its rounding; where there are no terms, what noise starts from. */
+template <class T>
+void stage_sum(const MixJob& job, int64_t j, int64_t column, int64_t width, T* to) {
+  if (job.inner_count == 0) {
+    /* fma(s, n, -0) is s * n in every bit. */
+    const T start = job.noise->values == nullptr ? static_cast<T>(-0.0) : T{};
+    for (int64_t c = 0; c < width; c++) to[c] = start;
+    return;
+  }
+  const Terms<T> terms(job.inner, job.inner_count, j);
+  for_columns<T>(
+      0, width, [&](auto shape, int64_t c) __attribute__((always_inline)) {
+        Vec<T> v[shape.count];
+        terms.product(shape, column + c, v);
+        terms.add(shape, column + c, 1, v);
+        shape.store(to + c, v);
+      });
+}
+
+template <class T>
+void round_row(const MixJob& job, int64_t width, T* row) {
+  if (job.message_dtype == kNative<T>) return;
+  for_columns<T>(
+      0, width, [&](auto shape, int64_t c) __attribute__((always_inline)) {
+        Vec<T> v[shape.count];
+        shape.load(row + c, v);
+        round_narrow<T>(job.message_dtype, shape.count, v);
+        shape.store(row + c, v);
+      });
+}
+
+template <class T>
+void noisy_tile(const MixJob& job, int64_t row, int64_t row_end, int64_t origin, int64_t width, const T** rows) {
+  const MixWeights& weights = job.weights;
+  if (weights.values == nullptr) {
+    const T one = 1;
+    const int32_t slot = 0;
+    for (int64_t r = row; r < row_end; r++) {
+      const int32_t column = static_cast<int32_t>(r);
+      mix_row<T>(job, Table<T>{rows + (r - row), &slot, &column}, &one, 1, r, origin, 0, width);
+    }
+  } else if (weights.offsets == nullptr) {
+    int64_t r = row;
+    for (; r + 4 <= row_end; r += 4) dense_rows<T, 4>(job, rows, r, origin, width, false);
+    for (; r < row_end; r++) dense_rows<T, 1>(job, rows, r, origin, width, false);
+  } else {
+    for (int64_t r = row; r < row_end; r++) {
+      const int64_t begin = weights.offsets[r];
+      const Table<T> source{rows, weights.slots + begin, weights.columns + begin};
+      mix_row<T>(job, source, static_cast<const T*>(weights.values) + begin, weights.offsets[r + 1] - begin,
+                 weights.output_rows == nullptr ? r : weights.output_rows[r], origin, 0, width);
+    }
+  }
+}
+
+template <class T>
+void noisy(const MixJob& job, int64_t row, int64_t row_end, int64_t column, int64_t column_end,
+           unsigned char* scratch) {
+  constexpr int kWide = sizeof(T) == 8 ? 1 : 0;
+  const MixWeights& weights = job.weights;
+  const NoiseTask& noise = *job.noise;
+  const bool identity = weights.values == nullptr;
+  const int64_t slots = identity ? row_end - row : weights.used_count;
+  const int64_t inner = identity ? slots : job.used_inner;
+  const auto named = [&](int64_t s) { return identity ? row + s : weights.used == nullptr ? s : weights.used[s]; };
+  const T** const rows = reinterpret_cast<const T**>(scratch);
+  unsigned char* const factors = scratch + (slots * 8 + 63) / 64 * 64;
+  float* const z = reinterpret_cast<float*>(factors + job.factor_bytes);
+  unsigned char* const stage = factors + job.factor_bytes + job.drawn_bytes;
+  const auto staged = [&](int64_t s) { return reinterpret_cast<T*>(stage + s * job.pitch); };
+  for (int64_t s = 0; s < slots; s++) rows[s] = staged(s);
+  for (int64_t origin = column; origin < column_end; origin += job.tile) {
+    const int64_t left = column_end - origin;
+    const int64_t width = job.tile < left ? job.tile : left;
+    if (noise.values != nullptr) {
+      int64_t asked = 0;
+      for (int64_t k = 0; k < noise.count; k++) {
+        for (; asked * noise.count < (k + 1) * inner; asked++) ask_for_row<T>(job, named(asked), origin, width);
+        if (noise.wanted != nullptr && noise.wanted[k] == 0) continue;
+        job.drawing->draw(noise, k, origin, width, z + k * noise.z_pitch);
+      }
+    }
+    for (int64_t s = 0; s < slots; s++) {
+      if (s >= inner) {
+        stage_row<T>(job, named(s), origin, width, staged(s));
+        continue;
+      }
+      if (noise.values == nullptr) {
+        ask_for_row<T>(job, named(s), origin, width);
+        job.drawing->draw(noise, named(s), origin, width, z);
+      }
+      stage_sum<T>(job, named(s), origin, width, staged(s));
+      if (noise.values == nullptr) {
+        job.drawing->add[kWide](noise, z, width, staged(s));
+        round_row<T>(job, width, staged(s));
+      }
+    }
+    if (noise.values != nullptr) {
+      job.drawing->tile[kWide](noise, z, width, stage, job.pitch, factors);
+      for (int64_t s = 0; s < inner; s++) round_row<T>(job, width, staged(s));
+    }
+    noisy_tile<T>(job, row, row_end, origin, width, rows);
+  }
+  if (job.streaming) stream_fence();
+}
+
 template <class T>
 void gather(const MixJob& job, int64_t row, int64_t row_end, int64_t column, int64_t column_end) {
   const MixWeights& weights = job.weights;
@@ -607,10 +727,8 @@ void pairs(const MixJob& job, int64_t pair, int64_t pair_end, int64_t column, in
 
 extern const MixKernels mixing_kernels;
 const MixKernels mixing_kernels = {
-    {combine<float>, combine<double>},
-    {gather<float>, gather<double>},
-    {tiles<float>, tiles<double>},
-    {pairs<float>, pairs<double>},
+    {combine<float>, combine<double>}, {gather<float>, gather<double>}, {tiles<float>, tiles<double>},
+    {pairs<float>, pairs<double>},     {noisy<float>, noisy<double>},
 };
 
 }  // namespace kith::KITH_TIER

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kith.h"
+#include "noise.hpp"
 
 namespace kith {
 
@@ -22,7 +23,7 @@ struct MixTerm {
   const double* row_coefficients; /* NULL: none */
 };
 
-/* W: CSR, or dense with offsets == NULL. values has the compute type. */
+/* W: CSR, or dense with offsets == NULL. values has the compute type; NULL: the identity. */
 struct MixWeights {
   int64_t rows;
   int64_t cols;
@@ -54,6 +55,12 @@ struct MixJob {
   bool streaming;   /* store past the caches; never where y is narrow */
   int64_t tile;     /* columns of a tile */
   int64_t pitch;    /* bytes from one staged row to the next */
+  /* Noise of the inner rows; its rows are those that W refers to. */
+  const NoiseTask* noise; /* NULL: none */
+  const NoiseKernels* drawing;
+  int64_t used_inner;   /* the first ones of the used columns, which name inner rows */
+  int64_t factor_bytes; /* of scratch */
+  int64_t drawn_bytes;  /* of scratch, for the numbers of a tile */
 };
 
 /* Columns [column, column_end) of some rows; [0] computes in f32, [1] in f64. */
@@ -68,6 +75,10 @@ struct MixKernels {
                    unsigned char* scratch);
   /* Pairs [pair, pair_end) of a pairwise W, in place or not; scratch: twice the pitch. */
   void (*pairs[2])(const MixJob& job, int64_t pair, int64_t pair_end, int64_t column, int64_t column_end,
+                   unsigned char* scratch);
+  /* With noise, tile by tile. Rows [row, row_end) are those of W, where it is the identity those of y too. scratch: a pointer
+     for each row that is staged, rounded up to a cache line, then factors, numbers, and the pitch for each row. */
+  void (*noisy[2])(const MixJob& job, int64_t row, int64_t row_end, int64_t column, int64_t column_end,
                    unsigned char* scratch);
 };
 

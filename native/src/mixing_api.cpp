@@ -1,4 +1,6 @@
 // mixing: weights, the checks of kith_mix, and the choice of a strategy.
+#include <string.h>
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -8,10 +10,12 @@
 #include "cpu_weights.hpp"
 #include "dispatch.hpp"
 #include "mixing_checks.hpp"
+#include "noise_checks.hpp"
 
 namespace kith {
 
 KITH_FAMILY(MixKernels, mixing)
+KITH_FAMILY(NoiseKernels, noise)
 
 namespace {
 
@@ -32,6 +36,15 @@ constexpr int64_t kGatherWork = 4 << 20;
 constexpr int64_t kPairTileBytes = 16 << 10;
 // Outputs of this size do not stay in the caches for whoever reads them next.
 constexpr int64_t kStreamBytes = 16 << 20;
+
+// With noise: the least and most columns of a tile, the rows and sources from which on it has the least it can, and how many
+// rows and numbers a block has.
+constexpr int64_t kShortTile = 128;
+constexpr int64_t kLongTile = 512;
+constexpr int64_t kManyRows = 16384;
+constexpr int64_t kNoisyWork = 64 << 10;
+// Rows of a block where each has noise of its own and no neighbours.
+constexpr int64_t kMostAlone = 64;
 
 void release(CpuWeights* w) {
   std::free(w->offsets);
@@ -64,7 +77,7 @@ int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 struct Plan {
   const MixJob* job;
-  enum Strategy { kCombine, kTiles, kGather, kPairs } strategy;
+  enum Strategy { kCombine, kTiles, kGather, kPairs, kNoisy } strategy;
   int wide;  // index into MixKernels: 1 for f64
   int64_t rows;
   int64_t cols;
@@ -102,7 +115,85 @@ void mix_block(void* context, int64_t block, int32_t worker) {
       return kernels.tiles[plan.wide](*plan.job, row, row_end, column, column_end, scratch);
     case Plan::kPairs:
       return kernels.pairs[plan.wide](*plan.job, row, row_end, column, column_end, scratch);
+    case Plan::kNoisy:
+      return kernels.noisy[plan.wide](*plan.job, row, row_end, column, column_end, scratch);
   }
+}
+
+MixWeights weights_of(const CpuWeights& w, bool wide) {
+  return MixWeights{
+      w.rows,        w.cols, w.offsets,    w.columns, w.slots, wide ? static_cast<const void*>(w.values64) : w.values32,
+      w.output_rows, w.used, w.used_count, w.pairs};
+}
+
+// Which sources the rows of the factor that are summed need.
+void want(const CpuWeights& factor, const NoiseTask& noise, unsigned char* wanted) {
+  memset(wanted, factor.offsets == nullptr ? 1 : 0, static_cast<size_t>(noise.count));
+  for (int64_t i = 0; factor.offsets != nullptr && i < noise.rows; i++) {
+    const int64_t row = noise.taken != nullptr ? noise.taken[i] : i;
+    for (int64_t e = factor.offsets[row]; e < factor.offsets[row + 1]; e++) wanted[factor.columns[e]] = 1;
+  }
+}
+
+// Noise: all but what lies in scratch.
+void choose_noisy(const CpuWeights* weights, const MixOperands& operands, MixJob* job, NoiseTask* noise, Plan* plan) {
+  const int64_t size = plan->wide == 1 ? 8 : 4;
+  const int64_t cols = operands.y.cols;
+  const CpuWeights* const factor = static_cast<const CpuWeights*>(operands.noise->factor);
+  plan->strategy = Plan::kNoisy;
+  int64_t slots = operands.y.rows, entries = 0;
+  job->used_inner = slots;
+  if (weights != nullptr) {
+    job->weights = weights_of(*weights, plan->wide == 1);
+    slots = weights->used_count;
+    entries = weights->entries;
+    job->used_inner = slots;
+    if (weights->used != nullptr) {
+      while (job->used_inner > 0 && weights->used[job->used_inner - 1] >= job->inner_rows) job->used_inner--;
+    } else if (job->used_inner > job->inner_rows) {
+      job->used_inner = job->inner_rows;
+    }
+  } else if (factor == nullptr) {
+    slots = cols < kNoisyWork ? kNoisyWork / (cols > 0 ? cols : 1) : 1;
+    if (slots > kMostAlone) slots = kMostAlone;
+    if (slots > operands.y.rows) slots = operands.y.rows;
+  }
+  noise->generator = operands.noise->field->generator;
+  noise->distribution = operands.noise->field->distribution;
+  noise->add = 1;
+  noise->scale = operands.noise->scale;
+  noise->count = operands.noise->field->count;
+  noise->rows = job->used_inner;
+  int64_t held = 1;
+  bool dense = weights != nullptr && weights->offsets == nullptr;
+  if (factor != nullptr) {
+    noise->offsets = factor->offsets;
+    noise->columns = factor->columns;
+    noise->values = factor->values64;
+    noise->taken = weights == nullptr ? nullptr : weights->used;
+    held = noise->count;
+    entries += factor->entries;
+    dense = dense || factor->offsets == nullptr;
+    job->factor_bytes = round_up((factor->offsets == nullptr ? kNoiseRows * held : factor->longest) * size, 64);
+  }
+  const int64_t shortest = dense || slots + held > kManyRows ? kNoiseGrain : kShortTile;
+  int64_t tile = kTileBytes / (slots * size + held * 4 + 4) / kNoiseGrain * kNoiseGrain;
+  if (tile > kLongTile) tile = kLongTile;
+  if (cols < kBlocksWanted * tile) tile = round_up(cols, kBlocksWanted * kNoiseGrain) / kBlocksWanted;
+  if (tile < shortest) tile = shortest;
+  if (slots + held > kManyRows) tile = kNoiseGrain;
+  job->tile = tile;
+  noise->tile = tile;
+  noise->z_pitch = tile + 16;
+  job->pitch = tile * size + 64;
+  job->drawn_bytes = held * noise->z_pitch * 4;
+  plan->scratch_step = round_up(slots * 8, 64) + job->factor_bytes + job->drawn_bytes + slots * job->pitch;
+  const int64_t work = (held + slots + entries / 16) * tile;
+  const bool alone = weights == nullptr && factor == nullptr;
+  const int64_t rows = weights == nullptr ? operands.y.rows : weights->rows;
+  plan->cut(rows, cols, alone ? slots : rows, tile * (work < kNoisyWork ? kNoisyWork / work : 1));
+  // A number costs as much as some bytes that are moved.
+  plan->extra_bytes = noise->count * cols * 4;
 }
 
 // Everything here is a function of shapes and dtypes; nothing depends on threads.
@@ -121,11 +212,7 @@ void choose(const CpuWeights* weights, const MixOperands& operands, MixJob* job,
     plan->cut(rows, cols, kCombineBytes / size / (wide > 0 ? wide : 1), wide);
     return;
   }
-  job->weights = MixWeights{
-      weights->rows,        weights->cols,  weights->offsets,
-      weights->columns,     weights->slots, size == 4 ? static_cast<const void*>(weights->values32) : weights->values64,
-      weights->output_rows, weights->used,  weights->used_count,
-      weights->pairs};
+  job->weights = weights_of(*weights, size == 8);
   if (weights->pairwise && job->halo.data == nullptr) {
     plan->strategy = Plan::kPairs;
     job->tile = cols < kPairTileBytes / size ? round_up(cols, line) : kPairTileBytes / size;
@@ -275,16 +362,41 @@ kith_status kith_mix(kith_queue* queue, const kith_weights* weights, const kith_
   kith::Plan plan{};
   plan.job = &job;
   plan.wide = operands.y.dtype == KITH_F64 ? 1 : 0;
-  kith::choose(static_cast<const kith::CpuWeights*>(weights), operands, &job, &plan);
+  const kith::CpuWeights* const w = static_cast<const kith::CpuWeights*>(weights);
+  kith::choose(w, operands, &job, &plan);
+  kith::NoiseTask noise{};
+  int64_t key_bytes = 0, wanted_bytes = 0;
+  if (operands.noise != nullptr) {
+    kith::choose_noisy(w, operands, &job, &noise, &plan);
+    key_bytes = kith::round_up(noise.count * static_cast<int64_t>(sizeof(kith::NoiseKey)), 64);
+    wanted_bytes = noise.values == nullptr ? 0 : kith::round_up(noise.count, 64);
+  }
   const int64_t blocks = plan.blocks();
-  if (plan.scratch_step > 0 && blocks > 0) {
-    plan.scratch = static_cast<unsigned char*>(entry.scratch(entry.workers() * plan.scratch_step));
-    if (plan.scratch == nullptr) return entry.status();
+  kith::NoiseKey* keys = nullptr;
+  if (key_bytes + wanted_bytes + plan.scratch_step > 0 && blocks > 0) {
+    unsigned char* const scratch =
+        static_cast<unsigned char*>(entry.scratch(key_bytes + wanted_bytes + entry.workers() * plan.scratch_step));
+    if (scratch == nullptr) return entry.status();
+    plan.scratch = scratch + key_bytes + wanted_bytes;
+    if (operands.noise != nullptr) {
+      keys = reinterpret_cast<kith::NoiseKey*>(scratch);
+      kith::noise_keys(*operands.noise->field, keys);
+      noise.keys = keys;
+      if (wanted_bytes > 0) {
+        kith::want(*static_cast<const kith::CpuWeights*>(operands.noise->factor), noise, scratch + key_bytes);
+        noise.wanted = scratch + key_bytes;
+      }
+      job.noise = &noise;
+      job.drawing = &kith::noise();
+    }
   }
   int64_t bytes = operands.y.bytes() + operands.halo.bytes() + plan.extra_bytes;
   for (int k = 0; k < job.inner_count; k++) bytes += operands.inner[k].bytes();
   for (int k = 0; k < job.outer_count; k++) bytes += operands.outer[k].bytes();
-  return entry.run(blocks, bytes, kith::mix_block, &plan);
+  const kith_status status = entry.run(blocks, bytes, kith::mix_block, &plan);
+  // Keys of secrets stay nowhere.
+  if (noise.generator == KITH_CHACHA && keys != nullptr) explicit_bzero(keys, static_cast<size_t>(key_bytes));
+  return status;
 }
 
 }  // extern "C"

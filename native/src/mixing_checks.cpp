@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "noise_checks.hpp"
+
 namespace kith {
 
 namespace {
@@ -101,6 +103,47 @@ bool check_term(Arguments& entry, const char* kind, int k, const kith_term& term
       return false;
     }
     out->row_coefficients = reinterpret_cast<const double*>(coefficients.data);
+  }
+  return true;
+}
+
+bool check_noise_term(Arguments& entry, const kith_noise_term& noise, int64_t inner_rows, int64_t cols) {
+  if (!check_field(entry, noise.field)) return false;
+  if (noise.field->distribution == KITH_WORDS) {
+    entry.fail(KITH_INVALID, "the noise is of words, which are bits; draw numbers");
+    return false;
+  }
+  if (!std::isfinite(noise.scale)) {
+    entry.fail(KITH_INVALID, "the scale of the noise is %g; use a finite number", noise.scale);
+    return false;
+  }
+  if (cols > kMostNoiseColumns) {
+    entry.fail(KITH_INVALID, "y has %lld columns; a row of noise draws at most 2^42 numbers",
+               static_cast<long long>(cols));
+    return false;
+  }
+  const kith_weights* const factor = noise.factor;
+  const int64_t count = noise.field->count;
+  if (factor == nullptr) {
+    if (count == inner_rows) return true;
+    entry.fail(KITH_INVALID, "the noise has %lld sources for %lld inner rows; give as many, or a factor",
+               static_cast<long long>(count), static_cast<long long>(inner_rows));
+    return false;
+  }
+  if (factor->device != entry.device()) {
+    entry.fail(KITH_INVALID, "the factor of the noise lives on another device than the queue; create it there");
+    return false;
+  }
+  if (factor->scattered) {
+    entry.fail(KITH_INVALID, "the factor of the noise has output rows; give a row for each inner row");
+    return false;
+  }
+  if (factor->rows != inner_rows || factor->cols != count) {
+    entry.fail(KITH_INVALID,
+               "the factor of the noise is %lld x %lld for %lld inner rows and %lld sources; let the numbers agree",
+               static_cast<long long>(factor->rows), static_cast<long long>(factor->cols),
+               static_cast<long long>(inner_rows), static_cast<long long>(count));
+    return false;
   }
   return true;
 }
@@ -216,7 +259,7 @@ bool check_mix(Arguments& entry, const kith_weights* weights, const kith_express
   job->inner_count = expression->inner_count;
   job->outer_count = expression->outer_count;
   job->message_dtype = expression->message_dtype;
-  if (expression->inner_count > 0 && !fits(job->message_dtype, out)) {
+  if ((expression->inner_count > 0 || expression->noise != nullptr) && !fits(job->message_dtype, out)) {
     entry.fail(KITH_INVALID, "the message dtype is %s and y is %s; use a floating dtype, and f64 only where y is f64",
                dtype_name(job->message_dtype), dtype_name(out.dtype));
     return false;
@@ -231,6 +274,8 @@ bool check_mix(Arguments& entry, const kith_weights* weights, const kith_express
     operands->in_place |= overlap(operands->inner[k], out) == Overlap::kSame;
   }
   job->inner_rows = inner_rows;
+  operands->noise = expression->noise;
+  if (expression->noise != nullptr && !check_noise_term(entry, *expression->noise, inner_rows, out.cols)) return false;
   for (int k = 0; k < job->outer_count; k++) {
     if (!check_term(entry, "outer", k, expression->outer[k], out.rows, *operands, &operands->outer[k],
                     &job->outer[k]) ||

@@ -30,6 +30,7 @@ struct MixOperands {
   Matrix halo;
   Matrix inner[KITH_MAX_TERMS];
   Matrix outer[KITH_MAX_TERMS];
+  const kith_noise_term* noise = nullptr;
   bool in_place = false;   /* y is an inner term */
   bool accumulate = false; /* y is an outer term */
 };

@@ -217,28 +217,25 @@ KITH_INLINE void sum_rows(T* const (&y)[R], bool add, const Z& z, const int32_t*
       });
 }
 
-/* All rows of W over the n columns from c on, whose z are made. */
-template <class T, class Z>
-KITH_INLINE void sum_tile(const NoiseTask& task, const Z& z, int64_t c, int64_t n, T* factors) {
+/* Rows of W over n columns whose z are made. The i-th of them is row of(i) of W, and has its columns at row(i). */
+template <class T, class Z, class Row>
+KITH_INLINE void sum_tile(const NoiseTask& task, const Z& z, int64_t n, T* factors, Row row) {
   constexpr int64_t R = kNoiseRows;
-  const auto row = [&](int64_t i) {
-    const int64_t out = task.output_rows != nullptr ? task.output_rows[i] : i;
-    return reinterpret_cast<T*>(task.y + out * task.pitch) + c;
-  };
+  const auto of = [&](int64_t i) { return task.taken != nullptr ? task.taken[i] : i; };
   int64_t i = 0;
   if (task.offsets == nullptr) {
     for (; i + R <= task.rows; i += R) {
-      const double* const w = task.values + i * task.count;
-      for (int64_t k = 0; k < task.count; k++) {
-        for (int64_t r = 0; r < R; r++) factors[k * R + r] = static_cast<T>(task.scale * w[r * task.count + k]);
+      for (int64_t r = 0; r < R; r++) {
+        const double* const w = task.values + of(i + r) * task.count;
+        for (int64_t k = 0; k < task.count; k++) factors[k * R + r] = static_cast<T>(task.scale * w[k]);
       }
       T* const y[R] = {row(i), row(i + 1), row(i + 2), row(i + 3)};
       sum_rows<T, R, 2>(y, task.add != 0, z, nullptr, task.count, factors, n);
     }
   }
   for (; i < task.rows; i++) {
-    const int64_t first = task.offsets != nullptr ? task.offsets[i] : i * task.count;
-    const int64_t entries = task.offsets != nullptr ? task.offsets[i + 1] - first : task.count;
+    const int64_t first = task.offsets != nullptr ? task.offsets[of(i)] : of(i) * task.count;
+    const int64_t entries = task.offsets != nullptr ? task.offsets[of(i) + 1] - first : task.count;
     for (int64_t k = 0; k < entries; k++) factors[k] = static_cast<T>(task.scale * task.values[first + k]);
     T* const y[1] = {row(i)};
     sum_rows<T, 1, Z::kAlone>(y, task.add != 0, z, task.offsets != nullptr ? task.columns + first : nullptr, entries,
@@ -251,6 +248,10 @@ void sums(const NoiseTask& task, int64_t begin, int64_t end, void* z_space, void
   T* const factors = static_cast<T*>(factor_space);
   for (int64_t c = begin; c < end; c += task.tile) {
     const int64_t n = least(task.tile, end - c);
+    const auto row = [&](int64_t i) {
+      const int64_t out = task.output_rows != nullptr ? task.output_rows[i] : i;
+      return reinterpret_cast<T*>(task.y + out * task.pitch) + c;
+    };
     if (task.distribution == KITH_RADEMACHER) {
       uint32_t* const words = static_cast<uint32_t*>(z_space);
       for (int64_t k = 0; k < task.count; k++) {
@@ -258,18 +259,53 @@ void sums(const NoiseTask& task, int64_t begin, int64_t end, void* z_space, void
         draw_signs(task, task.keys[k], c, n, drawn);
         std::memcpy(words + k * task.z_pitch, drawn, static_cast<size_t>(n + 31) / 32 * 4);
       }
-      sum_tile<T>(task, Signs<T>{words, task.z_pitch}, c, n, factors);
+      sum_tile<T>(task, Signs<T>{words, task.z_pitch}, n, factors, row);
     } else {
       float* const z = static_cast<float*>(z_space);
       for (int64_t k = 0; k < task.count; k++) draw(task, task.keys[k], c, n, z + k * task.z_pitch);
-      sum_tile<T>(task, Numbers<T>{z, task.z_pitch}, c, n, factors);
+      sum_tile<T>(task, Numbers<T>{z, task.z_pitch}, n, factors, row);
     }
   }
+}
+
+void draw_source(const NoiseTask& task, int64_t k, int64_t begin, int64_t n, float* z) {
+  if (task.distribution != KITH_RADEMACHER) return draw(task, task.keys[k], begin, n, z);
+  const int64_t end = begin + up_to_grain(n);
+  uint32_t words[kWords];
+  for (int64_t c = begin; c < end;) {
+    /* Generators start at a multiple of 32 words. */
+    const int64_t from = c / 1024 * 1024;
+    const int64_t to = least(from + 1024, end);
+    random_words(task.generator, task.keys[k], from / 32, 32, words);
+    for (; c < to; c += kLanes<float>) {
+      store_bytes(z + (c - begin), times_signs<float>(broadcast(1.0f), signs_at<float>(words, c - from)));
+    }
+  }
+}
+
+template <class T>
+void add_scaled(const NoiseTask& task, const float* z, int64_t n, void* to) {
+  const T factor = static_cast<T>(task.scale);
+  T* const y[1] = {static_cast<T*>(to)};
+  sum_rows<T, 1, 4>(y, true, Numbers<T>{z, 0}, nullptr, 1, &factor, n);
+}
+
+template <class T>
+void add_tile(const NoiseTask& task, const float* z, int64_t n, unsigned char* y, int64_t pitch, void* factors) {
+  sum_tile<T>(task, Numbers<T>{z, task.z_pitch}, n, static_cast<T*>(factors),
+              [&](int64_t i) { return reinterpret_cast<T*>(y + i * pitch); });
 }
 
 }  // namespace
 
 extern const NoiseKernels noise_kernels;
-const NoiseKernels noise_kernels = {words_row, {scaled_row<float>, scaled_row<double>}, {sums<float>, sums<double>}};
+const NoiseKernels noise_kernels = {
+    words_row,
+    {scaled_row<float>, scaled_row<double>},
+    draw_source,
+    {add_scaled<float>, add_scaled<double>},
+    {add_tile<float>, add_tile<double>},
+    {sums<float>, sums<double>},
+};
 
 }  // namespace kith::KITH_TIER

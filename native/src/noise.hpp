@@ -63,6 +63,8 @@ struct NoiseTask {
   const int32_t* columns;
   const int32_t* output_rows; /* NULL: row r */
   const double* values;
+  const int32_t* taken;        /* the rows of W that are summed, `rows` of them; NULL: all */
+  const unsigned char* wanted; /* 1 for each source that they need; NULL: all */
   unsigned char* y;
   int64_t pitch;   /* bytes */
   int64_t tile;    /* columns whose z are held, a multiple of kNoiseGrain, of 1024 for signs */
@@ -74,6 +76,13 @@ struct NoiseKernels {
   void (*words)(const NoiseTask& task, int64_t row, int64_t begin, int64_t end);
   /* The same for f32 and f64. */
   void (*rows[2])(const NoiseTask& task, int64_t row, int64_t begin, int64_t end);
+  /* Source k as numbers, columns [begin, begin + n), begin a multiple of kNoiseGrain; z: n rounded up to that. */
+  void (*draw)(const NoiseTask& task, int64_t k, int64_t begin, int64_t n, float* z);
+  /* y = fma(scale, z, y) over n columns. */
+  void (*add[2])(const NoiseTask& task, const float* z, int64_t n, void* y);
+  /* The sums of the rows over n columns of sources that stand in z as numbers, z_pitch apart. Row i of those that are summed
+     is at y + i * pitch, in bytes. */
+  void (*tile[2])(const NoiseTask& task, const float* z, int64_t n, unsigned char* y, int64_t pitch, void* factors);
   /* All rows that W writes, columns [begin, end); begin is a multiple of the tile. z: count rows of the tile.
      factors: kNoiseRows for each column of a dense W, one for each entry of the longest row of a sparse one. */
   void (*sums[2])(const NoiseTask& task, int64_t begin, int64_t end, void* z, void* factors);

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t kMostRounds = int64_t{1} << 40;
 constexpr int64_t kMostNodes = int64_t{1} << 31;
-constexpr int64_t kMostColumns = int64_t{1} << 42;  // words of one key, stream, node and round
 // Forms of docs/randomness.md, by kith_distribution.
 constexpr uint32_t kForms[] = {0, 0, 3, 2, 4};
 
@@ -79,7 +78,7 @@ bool check_noise(Arguments& entry, const kith_weights* weights, const kith_field
     entry.fail(KITH_UNSUPPORTED, "y is %s; noise is drawn into f32 and f64", dtype_name(out->dtype));
     return false;
   }
-  if (out->cols > kMostColumns) {
+  if (out->cols > kMostNoiseColumns) {
     entry.fail(KITH_INVALID, "y has %lld columns; a row draws at most 2^42 numbers", wide(out->cols));
     return false;
   }

@@ -7,6 +7,8 @@
 
 namespace kith {
 
+/* Columns that a row draws at most: words of one key, stream, node and round. */
+inline constexpr int64_t kMostNoiseColumns = int64_t{1} << 42;
 bool check_noise(Arguments& entry, const kith_weights* weights, const kith_field* field, double scale, int32_t add,
                  const kith_matrix* y, Matrix* out);
 /* A field alone. */

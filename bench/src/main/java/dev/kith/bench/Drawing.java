@@ -71,6 +71,32 @@ final class Drawing {
     return new Plan(() -> Noise.sum(factor, field, 1, true, x), x, List.of(x), List.of(x));
   }
 
+  static Plan pairwise(KithTask task) {
+    Workload w = task.workload();
+    DeviceMatrix g = task.filled(TestData.GRADIENT, DType.F32);
+    DeviceMatrix y = task.zeros(DType.F32);
+    MixingWeights weights = task.weights();
+    int n = w.rows();
+    long[] offsets = new long[n + 1];
+    int[] columns = new int[2 * n];
+    double[] values = new double[2 * n];
+    for (int i = 0; i < n; i++) {
+      offsets[i + 1] = 2L * (i + 1);
+      columns[2 * i] = i;
+      values[2 * i] = 1;
+      columns[2 * i + 1] = Math.floorMod(i - 1, n);
+      values[2 * i + 1] = -1;
+    }
+    MixingWeights edges =
+        task.keep(MixingWeights.sparse(task.queue(), n, n, offsets, columns, values));
+    Expression step =
+        Expression.inner(task.x())
+            .plusInner(-Workload.STEP_SIZE, g)
+            .plusNoise(Workload.NOISE_SCALE, edges, edgeNoise(w));
+    return new Plan(
+        () -> Mixing.mix(weights, step, y), y, List.of(task.x(), g), List.of(y));
+  }
+
   static Plan perturb(KithTask task) {
     double[] row = IntStream.range(0, DIRECTIONS).mapToDouble(Drawing::coefficient).toArray();
     MixingWeights coefficients = task.keep(MixingWeights.dense(task.queue(), 1, DIRECTIONS, row));
@@ -124,6 +150,10 @@ final class Drawing {
     return NoiseField.shared(Distribution.NORMAL, Stream.GROUP_NOISE, SEED, 0, 0, w.rows());
   }
 
+  private static NoiseField edgeNoise(Workload w) {
+    return NoiseField.shared(Distribution.NORMAL, Stream.EDGE_NOISE, SEED, 0, 0, w.rows());
+  }
+
   private static Distribution distribution(Workload w) {
     return w.operation() == Operation.PERTURB16_GAUSSIAN
         ? Distribution.NORMAL
@@ -168,8 +198,41 @@ final class Drawing {
           }
         }
       }
+      case PAIRWISE_RING -> {
+        Workload step = new Workload(Operation.ATC_RING, w.rows(), w.cols());
+        try (KithTask noiseless = new KithTask(step);
+            Normals normals = new Normals(w, edgeNoise(w))) {
+          noiseless.run();
+          Paired.Timed stepped = Paired.timed(noiseless::run);
+          Paired.Timed drawn = normals.timed();
+          // Both parts in each turn, so that the machine is as busy for them as for the whole.
+          double[] parts = new double[2];
+          Paired beside =
+              Paired.alternate(
+                  kernel,
+                  () -> {
+                    double mixing = stepped.nanos();
+                    double drawing = drawn.nanos();
+                    parts[0] += mixing;
+                    parts[1] += drawing;
+                    return mixing + drawing;
+                  },
+                  pairs);
+          measures.put("overParts", 1 / beside.ratio());
+          notes.add(
+              "the step alone takes %.0f%% of its parts, the normals %.0f%%; quartiles of %d ratios %.3f to %.3f"
+                  .formatted(
+                      100 * parts[0] / (parts[0] + parts[1]),
+                      100 * parts[1] / (parts[0] + parts[1]),
+                      pairs,
+                      1 / beside.high(),
+                      1 / beside.low()));
+        }
+      }
       case PERTURB16_GAUSSIAN -> {
-        try (Normals normals = new Normals(w)) {
+        NoiseField field =
+            NoiseField.shared(Distribution.NORMAL, Stream.PERTURBATION, directions());
+        try (Normals normals = new Normals(w, field)) {
           Paired beside = Paired.alternate(kernel, normals.timed(), pairs);
           measures.put("overNormals", 1 / beside.ratio());
           notes.add(
@@ -300,17 +363,17 @@ final class Drawing {
     }
   }
 
-  /** As many normals as a perturbation takes, into a buffer that stays in the caches. */
+  /** As many normals as a row of each source, into a buffer that stays in the caches. */
   private static final class Normals implements AutoCloseable {
     private final Queue queue = KithKernels.device().newQueue();
     private final DeviceMatrix buffer;
-    private final NoiseField field =
-        NoiseField.shared(Distribution.NORMAL, Stream.PERTURBATION, directions());
+    private final NoiseField field;
     private final long cols;
 
-    Normals(Workload w) {
+    Normals(Workload w, NoiseField field) {
+      this.field = field;
       cols = w.cols();
-      buffer = DeviceMatrix.allocate(queue, DIRECTIONS, Math.min(CACHED, cols), DType.F32);
+      buffer = DeviceMatrix.allocate(queue, field.count(), Math.min(CACHED, cols), DType.F32);
     }
 
     /** The time of exactly that many, of a whole number of buffers. */

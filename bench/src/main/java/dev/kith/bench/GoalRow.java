@@ -13,7 +13,8 @@ import java.util.Optional;
  * {@code twin} (share), the names of peers (their time over Kith's), {@code apart} (mix and step
  * called one after the other, over the fused form; for correlated noise normals, product and sum),
  * {@code cycles} (a word of Philox on one core), {@code overPhilox} (ChaCha20 over Philox there),
- * {@code overNormals} (a perturbation over drawing its normals alone), {@code loop} (a perturbation
+ * {@code overNormals} (a perturbation over drawing its normals alone), {@code overParts} (a step with
+ * noise over the step without it and then the normals), {@code loop} (a perturbation
  * seed by seed over all at once), {@code nsPerElement}, {@code overAlone} (top-k with error
  * feedback over top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed
  * round), {@code received} (that mix over the half of the round that sums the messages), {@code
@@ -91,6 +92,10 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               "corn-64x1M",
               "corn-64x1000000",
               atLeast("apart", 1.3, "1.3x normals, OpenBLAS product and sum called apart")),
+          kernel(
+              "pairwise-ring-16x4M",
+              "pairwise-ring-16x4000000",
+              below("overParts", 1.15, "under 1.15x the noiseless step and the normals alone")),
           kernel(
               "perturb16-64M-gaussian",
               "perturb16-gaussian-1x64000000",

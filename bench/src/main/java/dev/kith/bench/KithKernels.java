@@ -142,6 +142,7 @@ final class KithKernels implements Implementation {
             case ROUND_INT8_RING -> Coding.round(this);
             case PHILOX, CHACHA20, NORMAL -> Drawing.draw(this);
             case CORN -> Drawing.correlated(this);
+            case PAIRWISE_RING -> Drawing.pairwise(this);
             case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> Drawing.perturb(this);
             case ADAHESSIAN -> CurvaturePlans.adaHessian(this);
             case SOPHIA -> CurvaturePlans.sophia(this);

@@ -14,6 +14,8 @@ public class NoiseBenchmark extends FamilyBenchmark {
     "normal-1x64000000",
     "corn-64x16385",
     "corn-64x1000000",
+    "pairwise-ring-16x16385",
+    "pairwise-ring-16x4000000",
     "perturb16-gaussian-1x65537",
     "perturb16-gaussian-1x64000000",
     "perturb16-rademacher-1x65537",

@@ -66,6 +66,11 @@ enum Operation {
   NORMAL("noise", 4),
   /** X += F Z with a dense F and normals Z of a public seed, a row for each node. */
   CORN("noise", 8),
+  /**
+   * Y = W (X - eta G + E Z) on a ring, the step of {@link #ATC_RING} with pairwise noise: E has a
+   * column of sigma and -sigma for each edge, and Z a row of normals of a public seed.
+   */
+  PAIRWISE_RING("noise", 12),
   /** x += sum_k c_k z_k for 16 rows of normals, each of a seed of its own. */
   PERTURB16_GAUSSIAN("noise", 8),
   /** The same with rows of signs. */

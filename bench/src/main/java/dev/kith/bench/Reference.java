@@ -129,7 +129,7 @@ final class Reference {
       case PHILOX, CHACHA20 -> 0;
       case NORMAL -> 2 * Math.ulp((float) expected);
       // Sums of at most 64 terms, as below, of normals up to 8 instead of elements up to 1/2.
-      case CORN, PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> 16 * 64 * eps;
+      case CORN, PAIRWISE_RING, PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> 16 * 64 * eps;
       case ADAMW, ADAMW_BF16GRAD ->
           64 * eps
               + Workload.STEP_SIZE
@@ -246,8 +246,20 @@ final class Reference {
           x(row, col)
               + weights.apply(
                   row, j -> NoiseReference.normal(Drawing.SEED, Stream.GROUP_NOISE, j, col));
+      case PAIRWISE_RING ->
+          weights.apply(
+              row, j -> x(j, col) - eta * value(TestData.GRADIENT, j, col) + edges(j, col));
       case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> x(row, col) + perturbation(col);
     };
+  }
+
+  /** The noise of node j: that of the edge to the next node less that of the one before. */
+  private double edges(int j, long col) {
+    int n = workload.rows();
+    double next = NoiseReference.normal(Drawing.SEED, Stream.EDGE_NOISE, j, col);
+    double before =
+        NoiseReference.normal(Drawing.SEED, Stream.EDGE_NOISE, Math.floorMod(j - 1, n), col);
+    return Workload.NOISE_SCALE * (next - before);
   }
 
   private double perturbation(long col) {

@@ -21,6 +21,9 @@ record Workload(Operation operation, int rows, long cols) {
   /** Decoupled weight decay of {@link Operation#ADAMW}. */
   static final float WEIGHT_DECAY = 0.01f;
 
+  /** Of an edge, in {@link Operation#PAIRWISE_RING}. */
+  static final double NOISE_SCALE = 0.01;
+
   static final float MOMENTUM = 0.9f;
   static final float BETA1 = 0.9f;
   static final float BETA2 = 0.999f;

@@ -151,7 +151,12 @@ public final class Abi {
           I32.withName("reserved"),
           TERMS.withName("inner"),
           TERMS.withName("outer"),
-          PTR.withName("halo"));
+          PTR.withName("halo"),
+          PTR.withName("noise"));
+
+  /** kith_noise_term. */
+  public static final StructLayout NOISE_TERM =
+      structLayout(PTR.withName("factor"), PTR.withName("field"), F64.withName("scale"));
 
   /** kith_group. */
   public static final StructLayout GROUP =

@@ -56,6 +56,7 @@ public final class NativeQueue {
   private final Arena arena = Arena.ofAuto();
   private final Call call = new Call(arena);
   private final MemorySegment expression = arena.allocate(Abi.EXPRESSION);
+  private final MemorySegment noiseTerm = arena.allocate(Abi.NOISE_TERM);
   private final MemorySegment batches = arena.allocate(Abi.BATCH, 3);
   private final MemorySegment part = arena.allocate(Abi.MATRIX);
   private Optional<MemorySegment> staging = Optional.empty();
@@ -427,6 +428,11 @@ public final class NativeQueue {
    */
   public MemorySegment expression() {
     return expression;
+  }
+
+  /** A kith_noise_term to fill for one call. */
+  public MemorySegment noiseTerm() {
+    return noiseTerm;
   }
 
   /**

@@ -15,9 +15,9 @@ import java.util.Optional;
  *
  * <p>The sum inside the brackets is the message of a node: it is rounded to the message type before
  * W is applied, so that one process and many give the same bits. Up to four inner and four outer
- * terms. Adapt-then-combine is {@code inner(x).plusInner(-eta, g)}; combine-then-adapt is {@code
- * inner(x).plusOuter(-eta, g)}. Immutable and thread-safe; an expression names matrices and does
- * not keep them open.
+ * terms, and noise that is added to the messages without ever being stored. Adapt-then-combine is
+ * {@code inner(x).plusInner(-eta, g)}; combine-then-adapt is {@code inner(x).plusOuter(-eta, g)}.
+ * Immutable and thread-safe; an expression names matrices and does not keep them open.
  */
 public final class Expression {
   private static final Term[] NONE = {};
@@ -26,17 +26,23 @@ public final class Expression {
   private final Term[] outer;
   private final Optional<DType> messageType;
   private final Optional<DeviceMatrix> halo;
+  private final Optional<NoiseTerm> noise;
 
   private Expression(
-      Term[] inner, Term[] outer, Optional<DType> messageType, Optional<DeviceMatrix> halo) {
+      Term[] inner,
+      Term[] outer,
+      Optional<DType> messageType,
+      Optional<DeviceMatrix> halo,
+      Optional<NoiseTerm> noise) {
     this.inner = inner;
     this.outer = outer;
     this.messageType = messageType;
     this.halo = halo;
+    this.noise = noise;
   }
 
   private static Expression empty() {
-    return new Expression(NONE, NONE, Optional.empty(), Optional.empty());
+    return new Expression(NONE, NONE, Optional.empty(), Optional.empty(), Optional.empty());
   }
 
   /**
@@ -179,12 +185,94 @@ public final class Expression {
     return withOuter(new Term(b, Optional.of(perRow), u));
   }
 
+  /**
+   * Starts with noise, a row for each row of the result: without other inner terms it is what
+   * {@link Noise#draw} gives, rounded to the message type. For {@link Mixing#combine} alone.
+   *
+   * @param scale a finite factor
+   * @param field as many rows as the result, not of words
+   * @return scale z
+   */
+  public static Expression noise(double scale, NoiseField field) {
+    return empty().plusNoise(scale, field);
+  }
+
+  /**
+   * Starts with noise that a matrix sums: without other inner terms it is what {@link Noise#sum}
+   * gives, rounded to the message type. For {@link Mixing#combine} alone.
+   *
+   * @param scale a finite factor
+   * @param factor F, a row for each row of the result and a column for each row of the field
+   * @param field the rows z, not of words
+   * @return scale F z
+   */
+  public static Expression noise(double scale, MixingWeights factor, NoiseField field) {
+    return empty().plusNoise(scale, factor, field);
+  }
+
+  /**
+   * Adds noise to each row of the inner sum, before it is rounded: t(j) = fma(scale, z(j), t(j)),
+   * the scale rounded to the compute type first.
+   *
+   * @param scale a finite factor
+   * @param field a row for each row of the inner terms, not of words
+   * @return the longer expression
+   * @throws IllegalArgumentException if there is noise already, the field is of words, or the scale
+   *     is not finite
+   */
+  public Expression plusNoise(double scale, NoiseField field) {
+    return withNoise(new NoiseTerm(Optional.empty(), field, scale));
+  }
+
+  /**
+   * Adds noise to each row of the inner sum, before it is rounded: t(j) = fma(c(j, k), z(k), t(j))
+   * over the entries of row j of the factor in stored order, with c(j, k) = scale f(j, k) taken in
+   * f64 and rounded to the compute type once. These are the bits of {@link Noise#sum} onto the
+   * inner sum in the compute type. Each z(k) is made once for a tile of columns, and only where a
+   * message needs it.
+   *
+   * @param scale a finite factor
+   * @param factor F, a row for each row of the inner terms and a column for each row of the field;
+   *     without output rows
+   * @param field the rows z, not of words
+   * @return the longer expression
+   * @throws IllegalArgumentException if there is noise already, the field is of words or does not
+   *     fit the factor, or the scale is not finite
+   */
+  public Expression plusNoise(double scale, MixingWeights factor, NoiseField field) {
+    return withNoise(new NoiseTerm(Optional.of(factor), field, scale));
+  }
+
+  /**
+   * Adds the noise of another expression.
+   *
+   * @param term noise
+   * @return the longer expression
+   * @throws IllegalArgumentException if there is noise already
+   */
+  public Expression withNoise(NoiseTerm term) {
+    if (noise.isPresent()) {
+      throw new IllegalArgumentException(
+          "an expression takes noise once; sum all of it by one factor over one field");
+    }
+    return new Expression(inner, outer, messageType, halo, Optional.of(term));
+  }
+
+  /**
+   * The noise of the messages.
+   *
+   * @return the term, if there is one
+   */
+  public Optional<NoiseTerm> noise() {
+    return noise;
+  }
+
   private Expression withInner(Term term) {
-    return new Expression(appended(inner, "inner", term), outer, messageType, halo);
+    return new Expression(appended(inner, "inner", term), outer, messageType, halo, noise);
   }
 
   private Expression withOuter(Term term) {
-    return new Expression(inner, appended(outer, "outer", term), messageType, halo);
+    return new Expression(inner, appended(outer, "outer", term), messageType, halo, noise);
   }
 
   private static Term[] appended(Term[] terms, String kind, Term term) {
@@ -242,7 +330,7 @@ public final class Expression {
       throw new IllegalArgumentException(
           "messages cannot be " + type + "; they are floating-point");
     }
-    return new Expression(inner, outer, Optional.of(type), halo);
+    return new Expression(inner, outer, Optional.of(type), halo, noise);
   }
 
   /**
@@ -254,7 +342,11 @@ public final class Expression {
    */
   public Expression withHalo(DeviceMatrix received) {
     return new Expression(
-        inner, outer, messageType, Optional.of(Objects.requireNonNull(received, "received")));
+        inner,
+        outer,
+        messageType,
+        Optional.of(Objects.requireNonNull(received, "received")),
+        noise);
   }
 
   /**

@@ -5,15 +5,17 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.internal.Abi;
 import dev.kith.internal.Access;
 import dev.kith.internal.NativeQueue;
+import dev.kith.internal.NativeWeights;
 import dev.kith.internal.Window;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Objects;
+import java.util.Optional;
 
 /**
  * The family {@code mixing}: one fused kernel that reads and writes each parameter once,
  *
- * <pre>y_i = sum_j w_ij m_j + sum_k b_k u_k,i      m_j = round(sum_k c_k z_k,j)</pre>
+ * <pre>y_i = sum_j w_ij m_j + sum_k b_k u_k,i      m_j = round(sum_k c_k z_k,j + noise_j)</pre>
  *
  * <p>with all sums as chains of fused multiply-adds in the compute type of y (F64 for F64, F32 for
  * all others), in the order in which terms and weights are given. A y of BF16 or F16 is rounded
@@ -31,6 +33,10 @@ public final class Mixing {
   private static final long INNER = Abi.offset(Abi.EXPRESSION, "inner");
   private static final long OUTER = Abi.offset(Abi.EXPRESSION, "outer");
   private static final long HALO = Abi.offset(Abi.EXPRESSION, "halo");
+  private static final long NOISE = Abi.offset(Abi.EXPRESSION, "noise");
+  private static final long NOISE_FACTOR = Abi.offset(Abi.NOISE_TERM, "factor");
+  private static final long NOISE_FIELD = Abi.offset(Abi.NOISE_TERM, "field");
+  private static final long NOISE_SCALE = Abi.offset(Abi.NOISE_TERM, "scale");
   private static final long TERM_BYTES = Abi.TERM.byteSize();
   private static final long TERM_MATRIX = Abi.offset(Abi.TERM, "matrix");
   private static final long TERM_ROWS = Abi.offset(Abi.TERM, "row_coefficients");
@@ -99,7 +105,7 @@ public final class Mixing {
     check(name, weights, e, y, flags, halo, message);
     NativeQueue q = y.queue();
     int mark = q.begin(name);
-    try {
+    try (NoiseField.Description field = e.noise().map(n -> n.field().describe()).orElse(null)) {
       q.use(y);
       MemorySegment w = MemorySegment.NULL;
       if (weights != null) {
@@ -113,6 +119,7 @@ public final class Mixing {
       use(q, x, INNER, e.inner());
       use(q, x, OUTER, e.outer());
       x.set(ValueLayout.ADDRESS, HALO, q.useOrNull(halo));
+      x.set(ValueLayout.ADDRESS, NOISE, noise(q, e.noise(), field));
       MemorySegment f = q.useOrNull(flags);
       int status;
       do {
@@ -122,6 +129,25 @@ public final class Mixing {
     } finally {
       q.end(mark);
     }
+  }
+
+  /** The description of the field is null without noise. */
+  private static MemorySegment noise(
+      NativeQueue q, Optional<NoiseTerm> noise, NoiseField.Description field) {
+    if (noise.isEmpty()) {
+      return MemorySegment.NULL;
+    }
+    MemorySegment term = q.noiseTerm();
+    MemorySegment f = MemorySegment.NULL;
+    if (noise.get().factor().isPresent()) {
+      NativeWeights factor = noise.get().factor().get().behind();
+      q.use(factor);
+      f = factor.handle();
+    }
+    term.set(ValueLayout.ADDRESS, NOISE_FACTOR, f);
+    term.set(ValueLayout.ADDRESS, NOISE_FIELD, field.segment());
+    term.set(ValueLayout.JAVA_DOUBLE, NOISE_SCALE, noise.get().scale());
+    return term;
   }
 
   private static void use(NativeQueue q, MemorySegment x, long base, Term[] terms) {
@@ -151,6 +177,9 @@ public final class Mixing {
     }
     for (Term term : e.outer()) {
       checkOuter(name, term, y);
+    }
+    if (e.noise().isPresent()) {
+      checkNoise(name, e.noise().get(), e.inner().length == 0 ? y.rows() : nodes, y);
     }
     if (weights == null) {
       checkIdentity(name, e, nodes, y, halo);
@@ -215,6 +244,23 @@ public final class Mixing {
     }
   }
 
+  private static void checkNoise(String name, NoiseTerm noise, long nodes, Window y) {
+    if (noise.rows() != nodes) {
+      throw new IllegalArgumentException(
+          "%s: noise is for %d rows and messages have %d; let the numbers agree"
+              .formatted(name, noise.rows(), nodes));
+    }
+    if (noise.factor().isPresent() && noise.factor().get().behind().device() != y.device()) {
+      throw new IllegalArgumentException(
+          "%s: the factor of noise is on device %s and y on %s"
+              .formatted(name, noise.factor().get().behind().device().name(), y.device().name()));
+    }
+    if (y.cols() > Noise.MAX_COLUMNS) {
+      throw new IllegalArgumentException(
+          "%s: y is %s and a row draws at most 2^42 numbers".formatted(name, y));
+    }
+  }
+
   private static void checkWeights(
       String name, MixingWeights w, Expression e, long nodes, Window y, Window halo) {
     if (e.inner().length == 0) {
@@ -247,7 +293,7 @@ public final class Mixing {
     if (halo != null) {
       throw new IllegalArgumentException(name + ": without a mixing matrix there is no halo");
     }
-    if (e.inner().length + e.outer().length == 0) {
+    if (e.inner().length + e.outer().length == 0 && e.noise().isEmpty()) {
       throw new IllegalArgumentException(name + ": the expression has no term");
     }
     if (e.inner().length > 0 && nodes != y.rows()) {

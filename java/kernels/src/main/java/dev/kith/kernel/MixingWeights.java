@@ -244,6 +244,11 @@ public final class MixingWeights implements AutoCloseable {
     }
   }
 
+  /** Whether it was given output rows. */
+  boolean namesItsRows() {
+    return scattered;
+  }
+
   /**
    * Its height.
    *

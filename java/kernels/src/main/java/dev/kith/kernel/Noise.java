@@ -28,7 +28,7 @@ import java.util.Optional;
  * in use by another thread.
  */
 public final class Noise {
-  private static final long MAX_COLUMNS = SharedRandom.MAX_WORDS;
+  static final long MAX_COLUMNS = SharedRandom.MAX_WORDS;
 
   private Noise() {}
 

@@ -167,6 +167,17 @@ public final class NoiseField {
   }
 
   /**
+   * The same rows with other numbers: those of different distributions are independent, but for
+   * {@link Distribution#UNIFORM} and {@link Distribution#WORDS}, which are made of the same bits.
+   *
+   * @param other what the numbers are
+   * @return the field
+   */
+  public NoiseField as(Distribution other) {
+    return new NoiseField(other, stream, publicRows, secretRows, secret);
+  }
+
+  /**
    * Its rows.
    *
    * @return how many

@@ -56,6 +56,16 @@ public final class SharedRandom extends AddressedRandom {
     return Math.min(((word >>> 8) + 0.5f) * 0x1p-24f, 0x1.fffffep-1f);
   }
 
+  /**
+   * The number that {@link #uniform(long)} makes of two words, wherever they come from.
+   *
+   * @param upper word 2 index
+   * @param lower word 2 index + 1
+   */
+  public static double uniform(int upper, int lower) {
+    return uniformDouble53((long) upper << 32 | Integer.toUnsignedLong(lower));
+  }
+
   static double uniformDouble53(long bits) {
     return Math.min((bits >>> 11) * 0x1p-53 + 0x1p-54, 0x1.fffffffffffffp-1);
   }

@@ -10,6 +10,7 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import dev.kith.random.Stream;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -152,6 +153,55 @@ class BadInputTest {
     refused("1 x 3 F32", () -> Expression.inner(1, f32(1, 3), x));
     refused("4", () -> Expression.inner(x).plusInner(x).plusInner(x).plusInner(x).plusInner(x));
     refused("4", () -> Expression.outer(x).plusOuter(x).plusOuter(x).plusOuter(x).plusOuter(x));
+  }
+
+  @Test
+  void noiseThatDoesNotFitTheMessages() {
+    DeviceMatrix x = f32(3, 5);
+    DeviceMatrix y = f32(3, 5);
+    NoiseField three = noise(NoiseField.Distribution.NORMAL, 3);
+    NoiseField two = noise(NoiseField.Distribution.NORMAL, 2);
+    Expression e = Expression.inner(x);
+    refused("WORDS", () -> e.plusNoise(1, noise(NoiseField.Distribution.WORDS, 3)));
+    refused("NaN", () -> e.plusNoise(Double.NaN, three));
+    refused("Infinity", () -> e.plusNoise(Double.POSITIVE_INFINITY, three));
+    refused("once", () -> e.plusNoise(1, three).plusNoise(1, three));
+    refused("2 rows", () -> Mixing.combine(e.plusNoise(1, two), y));
+    refused("2 rows", () -> Mixing.combine(Expression.noise(1, two), y));
+    try (MixingWeights w = ring();
+        MixingWeights wide = MixingWeights.dense(session.queue(), 2, 3, new double[6]);
+        MixingWeights scattered =
+            MixingWeights.sparse(
+                session.queue(),
+                3,
+                3,
+                new long[] {0, 0, 0, 0},
+                new int[0],
+                new double[0],
+                new int[] {2, 1, 0})) {
+      refused("2 rows", () -> Mixing.mix(w, e.plusNoise(1, two), y));
+      refused("2 rows", () -> Mixing.mix(w, e.plusNoise(1, wide, three), y));
+      refused("3 columns", () -> e.plusNoise(1, wide, two));
+      refused("output rows", () -> e.plusNoise(1, scattered, three));
+      refused("combine", () -> Mixing.mix(w, Expression.noise(1, three), y));
+      Mixing.mix(w, e.plusNoise(1, three), y);
+      MixingWeights closed = MixingWeights.dense(session.queue(), 3, 3, new double[9]);
+      Expression late = e.plusNoise(1, closed, three);
+      closed.close();
+      assertThrows(IllegalStateException.class, () -> Mixing.combine(late, y));
+    }
+    try (Secret secret = Secret.random()) {
+      NoiseField.SecretRow row = new NoiseField.SecretRow(secret, 0, 0);
+      NoiseField own =
+          NoiseField.secret(
+              NoiseField.Distribution.NORMAL, Stream.NODE_NOISE, List.of(row, row, row));
+      secret.close();
+      assertThrows(IllegalStateException.class, () -> Mixing.combine(e.plusNoise(1, own), y));
+    }
+  }
+
+  private static NoiseField noise(NoiseField.Distribution d, int count) {
+    return NoiseField.shared(d, Stream.TEST, 0, 0, 0, count);
   }
 
   @Test

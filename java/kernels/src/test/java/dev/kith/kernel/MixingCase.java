@@ -55,6 +55,7 @@ final class MixingCase {
   private final Optional<Oracle.OracleWeights> weights;
   private final List<Input> inner = new ArrayList<>();
   private final List<Input> outer = new ArrayList<>();
+  private final Optional<NoiseInput> noise;
   private final double[][] halo;
   private final double[][] before;
   private double[][] expected;
@@ -63,6 +64,19 @@ final class MixingCase {
   /** Draws everything but the form and the number of columns. */
   MixingCase(
       long seed, Form form, Result result, int cols, int minRows, int maxRows, int maxTerms) {
+    this(seed, form, result, cols, minRows, maxRows, maxTerms, -1);
+  }
+
+  /** With noise of so many sources where it has a factor; negative: without noise. */
+  MixingCase(
+      long seed,
+      Form form,
+      Result result,
+      int cols,
+      int minRows,
+      int maxRows,
+      int maxTerms,
+      int sources) {
     this.seed = seed;
     this.form = form;
     this.result = result;
@@ -96,6 +110,10 @@ final class MixingCase {
       addTerms(inner, innerTerms, innerRows, innerAlias);
     }
     addTerms(outer, outerTerms, rows, outerAlias);
+    noise =
+        sources < 0
+            ? Optional.empty()
+            : Optional.of(new NoiseInput(seed, innerTerms == 0 ? rows : innerRows, sources, cols));
   }
 
   private int below(int bound) {
@@ -206,11 +224,12 @@ final class MixingCase {
       return;
     }
     double[][] y = Arrays.stream(before).map(double[]::clone).toArray(double[][]::new);
-    Oracle.mix(weights.orElse(null), terms(inner), terms(outer), halo, message, dtype, y);
+    Oracle.OracleNoiseTerm n = noise.map(NoiseInput::oracle).orElse(null);
+    Oracle.mix(weights.orElse(null), terms(inner), n, terms(outer), halo, message, dtype, y);
     double[] flags = new double[Math.max(rows, innerRows)];
     Arrays.fill(flags, 4);
-    if (!inner.isEmpty()) {
-      double[][] m = Oracle.messages(Arithmetic.of(dtype), message, terms(inner));
+    if (!inner.isEmpty() || n != null) {
+      double[][] m = Oracle.messages(Arithmetic.of(dtype), message, terms(inner), n, cols);
       BitSet referred = referred();
       for (int j = 0; j < m.length; j++) {
         flags[j] += !referred.get(j) || Oracle.allFinite(m[j]) ? 0 : 1;
@@ -227,7 +246,8 @@ final class MixingCase {
   private BitSet referred() {
     BitSet rows = new BitSet();
     weights.ifPresentOrElse(
-        w -> Arrays.stream(w.columns()).forEach(rows::set), () -> rows.set(0, innerRows));
+        w -> Arrays.stream(w.columns()).forEach(rows::set),
+        () -> rows.set(0, Math.max(innerRows, this.rows)));
     return rows;
   }
 
@@ -259,13 +279,15 @@ final class MixingCase {
     double[][] four = new double[1][expectedFlags.length];
     Arrays.fill(four[0], 4);
     Operand flags = session.operand(DType.I32, four, four[0].length);
-    Expression e = expression(session, y.matrix());
+    Optional<MixingWeights> factor = noise.flatMap(x -> x.factor(session));
+    Expression e = expression(session, y.matrix(), factor);
     if (weights.isEmpty()) {
       if (withFlags) {
         Mixing.combine(e, y.matrix(), flags.matrix());
       } else {
         Mixing.combine(e, y.matrix());
       }
+      session.queue().sync();
     } else {
       try (MixingWeights w = weights(session.queue())) {
         if (withFlags) {
@@ -276,15 +298,20 @@ final class MixingCase {
         session.queue().sync();
       }
     }
+    factor.ifPresent(MixingWeights::close);
     y.expect(expected);
     flags.expect(withFlags ? expectedFlags : four[0]);
   }
 
-  private Expression expression(Rig.Session session, DeviceMatrix y) {
+  private Expression expression(
+      Rig.Session session, DeviceMatrix y, Optional<MixingWeights> factor) {
     Expression e = null;
     for (Input i : inner) {
       DeviceMatrix z = i.alias() ? y : session.matrix(i.dtype(), i.values(), cols);
       e = plus(session, Optional.ofNullable(e), i, z, true);
+    }
+    if (noise.isPresent()) {
+      e = noise.get().add(Optional.ofNullable(e), factor);
     }
     for (Input i : outer) {
       DeviceMatrix u = i.alias() ? y : session.matrix(i.dtype(), i.values(), cols);
@@ -316,7 +343,7 @@ final class MixingCase {
 
   @Override
   public String toString() {
-    return "%s W, %s y %d x %d %s, messages %s, %d inner terms of %d rows, %d outer terms, halo %d, %s, seed %d"
+    return "%s W, %s y %d x %d %s, messages %s, %d inner terms of %d rows, %d outer terms, halo %d, %s, %s, seed %d"
         .formatted(
             form,
             result,
@@ -329,6 +356,7 @@ final class MixingCase {
             outer.size(),
             haloRows,
             kind,
+            noise.map(NoiseInput::toString).orElse("no noise"),
             seed);
   }
 }

@@ -43,6 +43,45 @@ class MixingTest {
     return cases;
   }
 
+  /** Noise in the messages: all forms and sizes, then several tiles, and many rows and sources. */
+  private static final List<Contract.Case> NOISY = noisy();
+
+  private static List<Contract.Case> noisy() {
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 70_000;
+    for (MixingCase.Form form : MixingCase.Form.values()) {
+      for (int cols : Contract.SIZES) {
+        // Seeds of a suite draw the same: each result with several of them.
+        for (MixingCase.Result result : MixingCase.Result.values()) {
+          int sources = cols < 100 ? (int) (seed % 14) : 5;
+          add(cases, new MixingCase(seed++, form, result, cols, 1, 12, 4, sources));
+        }
+      }
+      add(cases, new MixingCase(seed++, form, MixingCase.Result.COMPUTED, 40_009, 2, 5, 3, 4));
+      for (int i = 0; i < 3; i++) {
+        add(cases, new MixingCase(seed++, form, MixingCase.Result.COMPUTED, 301, 30, 90, 2, 401));
+        add(cases, new MixingCase(seed++, form, MixingCase.Result.COMPUTED, 70, 900, 1100, 2, 37));
+      }
+      if (form != MixingCase.Form.DENSE) {
+        add(cases, new MixingCase(seed++, form, MixingCase.Result.COMPUTED, 37, 9000, 9000, 1, 9));
+        add(
+            cases,
+            new MixingCase(seed++, form, MixingCase.Result.ROUNDED, 5, 17_000, 17_000, 1, 9));
+      }
+    }
+    return cases;
+  }
+
+  private static void add(List<Contract.Case> cases, MixingCase c) {
+    cases.add(new Contract.Case(c.toString(), c::run));
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void noiseInTheMessages(Rig rig) {
+    Contract.run(rig, NOISY);
+  }
+
   @ParameterizedTest
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void expressionsOfEveryShape(Rig rig) {

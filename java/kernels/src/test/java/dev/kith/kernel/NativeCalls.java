@@ -163,6 +163,15 @@ final class NativeCalls {
     return e;
   }
 
+  /** Gives an expression noise. */
+  void noise(MemorySegment expression, MemorySegment factor, MemorySegment field, double scale) {
+    MemorySegment term = arena.allocate(Abi.NOISE_TERM);
+    term.set(ValueLayout.ADDRESS, Abi.offset(Abi.NOISE_TERM, "factor"), factor);
+    term.set(ValueLayout.ADDRESS, Abi.offset(Abi.NOISE_TERM, "field"), field);
+    term.set(ValueLayout.JAVA_DOUBLE, Abi.offset(Abi.NOISE_TERM, "scale"), scale);
+    expression.set(ValueLayout.ADDRESS, Abi.offset(Abi.EXPRESSION, "noise"), term);
+  }
+
   private void terms(MemorySegment e, long base, List<DeviceMatrix> terms) {
     for (int k = 0; k < terms.size(); k++) {
       MemorySegment term = e.asSlice(base + k * Abi.TERM.byteSize(), Abi.TERM);

@@ -11,6 +11,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -1205,6 +1207,63 @@ class NativeChecksTest {
                   0,
                   n.matrix(three),
                   call));
+    }
+  }
+
+  private void noiseOfAMix(
+      String offending, Optional<MixingWeights> factor, NoiseField.Distribution d, int count) {
+    noiseOfAMix(offending, factor, n -> n.field(d, count), 1);
+  }
+
+  private void noiseOfAMix(
+      String offending,
+      Optional<MixingWeights> factor,
+      Function<NativeCalls, MemorySegment> field,
+      double scale) {
+    DeviceMatrix x = m(DType.F32, 2, 5);
+    DeviceMatrix y = m(DType.F32, 2, 5);
+    invalid(
+        offending,
+        (n, abi, q, call) -> {
+          MemorySegment e = n.expression(Abi.number(DType.F32), List.of(x), List.of());
+          n.noise(e, factor.map(f -> f.behind().handle()).orElse(NULL), field.apply(n), scale);
+          return abi.mix(q, NULL, e, n.matrix(y), NULL, call);
+        });
+  }
+
+  @Test
+  void noiseOfMessagesThatLies() {
+    NoiseField.Distribution normal = NoiseField.Distribution.NORMAL;
+    Optional<MixingWeights> none = Optional.empty();
+    noiseOfAMix("words", none, NoiseField.Distribution.WORDS, 2);
+    noiseOfAMix("3 sources for 2", none, normal, 3);
+    noiseOfAMix("NULL", none, n -> NULL, 1);
+    noiseOfAMix("nan", none, n -> n.field(normal, 2), Double.NaN);
+    noiseOfAMix("inf", none, n -> n.field(normal, 2), Double.POSITIVE_INFINITY);
+    noiseOfAMix(
+        "stream 0",
+        none,
+        n -> {
+          MemorySegment field = n.field(normal, 2);
+          field.set(ValueLayout.JAVA_INT, Abi.offset(Abi.FIELD, "stream"), 0);
+          return field;
+        },
+        1);
+    try (MixingWeights f =
+            MixingWeights.dense(session.queue(), 2, 3, new double[] {1, 2, 3, 4, 5, 6});
+        MixingWeights tall = MixingWeights.dense(session.queue(), 3, 1, new double[3]);
+        MixingWeights scattered =
+            MixingWeights.sparse(
+                session.queue(),
+                2,
+                1,
+                new long[] {0, 1, 2},
+                new int[2],
+                new double[2],
+                new int[] {1, 0})) {
+      noiseOfAMix("2 x 3 for 2 inner rows and 2 sources", Optional.of(f), normal, 2);
+      noiseOfAMix("3 x 1 for 2", Optional.of(tall), normal, 1);
+      noiseOfAMix("output rows", Optional.of(scattered), normal, 1);
     }
   }
 }

@@ -38,6 +38,8 @@ class OperationsTest {
       convert from I32 to             uuuuw
       gather from and to              wwwww
       combine y                       wwwwu
+      combine y, with noise           wwwwu
+      combine F32 y, noise, message   w-ww-
       combine F32 y, inner            w-ww-
       combine F64 y, inner            wwww-
       combine F32 y, outer            w-ww-
@@ -278,6 +280,8 @@ class OperationsTest {
 
   private void mixing(Rig.Session session) {
     line("combine y", t -> combine(session, t, DType.F32, DType.F32, DType.F32));
+    line("combine y, with noise", t -> noisy(session, t, DType.F32));
+    line("combine F32 y, noise, message", t -> noisy(session, DType.F32, t));
     for (DType y : List.of(DType.F32, DType.F64)) {
       line("combine " + y + " y, inner", t -> combine(session, y, t, y, y));
       line("combine " + y + " y, outer", t -> combine(session, y, y, t, y));
@@ -303,6 +307,22 @@ class OperationsTest {
                 n.matrix(out.matrix()),
                 MemorySegment.NULL,
                 c));
+  }
+
+  /** Noise of scale 0 leaves what stands there. */
+  private static String noisy(Rig.Session session, DType y, DType message) {
+    DeviceMatrix z = matrix(session, DType.F32, 2, 3, 5);
+    Operand out = operand(session, y, 0, 3, 5);
+    return letter(
+        session,
+        2,
+        out,
+        (n, abi, q, c) -> {
+          MemorySegment e = n.expression(Abi.number(message), List.of(z), List.of());
+          n.noise(e, MemorySegment.NULL, n.field(NoiseField.Distribution.NORMAL, 3), 0);
+          return abi.mix(
+              q, MemorySegment.NULL, e, n.matrix(out.matrix()), MemorySegment.NULL, c);
+        });
   }
 
   private static String mix(Rig.Session session, DType y, DType message) {

@@ -91,12 +91,33 @@ final class Oracle {
     }
   }
 
-  /** m(j, c) = round_to_message(sum_k c_k z_k(j, c)). */
-  static double[][] messages(Arithmetic t, DType message, List<OracleTerm> inner) {
-    int rows = inner.getFirst().matrix().length;
+  /** scale * factor * z; factor null: the identity. Never compared. */
+  @SuppressWarnings("ArrayRecordComponent")
+  record OracleNoiseTerm(double scale, OracleWeights factor, double[][] z) {
+    int rows() {
+      return factor == null ? z.length : factor.rows();
+    }
+
+    /** What the sum of row j becomes; start: there is none. */
+    double add(Arithmetic t, int j, int c, double sum, boolean start) {
+      if (factor == null) {
+        double s = t.round(scale);
+        return start ? t.multiply(s, z[j][c]) : t.fma(s, z[j][c], sum);
+      }
+      double a = start ? 0 : sum;
+      for (int e = (int) factor.offsets()[j]; e < factor.offsets()[j + 1]; e++) {
+        a = t.fma(t.round(scale * factor.values()[e]), z[factor.columns()[e]][c], a);
+      }
+      return a;
+    }
+  }
+
+  /** m(j, c) = round_to_message(sum_k c_k z_k(j, c) + noise); noise null: none. */
+  static double[][] messages(
+      Arithmetic t, DType message, List<OracleTerm> inner, OracleNoiseTerm noise, int cols) {
+    int rows = inner.isEmpty() ? noise.rows() : inner.getFirst().matrix().length;
     double[][] m = new double[rows][];
     for (int j = 0; j < rows; j++) {
-      int cols = inner.getFirst().matrix()[j].length;
       m[j] = new double[cols];
       for (int c = 0; c < cols; c++) {
         double sum = 0;
@@ -105,6 +126,9 @@ final class Oracle {
           double factor = inner.get(k).factor(t, j);
           sum = k == 0 ? t.multiply(factor, z) : t.fma(factor, z, sum);
         }
+        if (noise != null) {
+          sum = noise.add(t, j, c, sum, inner.isEmpty());
+        }
         m[j][c] = round(message, sum);
       }
     }
@@ -112,18 +136,22 @@ final class Oracle {
   }
 
   /**
-   * Writes y = W(inner) + outer; w null: identity; halo null: none. Rows that W does not name stay.
+   * Writes y = W(inner + noise) + outer; w null: identity; halo and noise null: none. Rows that W
+   * does not name stay.
    */
   static void mix(
       OracleWeights w,
       List<OracleTerm> inner,
+      OracleNoiseTerm noise,
       List<OracleTerm> outer,
       double[][] halo,
       DType message,
       DType dtype,
       double[][] y) {
     Arithmetic t = Arithmetic.of(dtype);
-    double[][] m = inner.isEmpty() ? new double[0][] : messages(t, message, inner);
+    int cols = y.length == 0 ? 0 : y[0].length;
+    boolean formed = !inner.isEmpty() || noise != null;
+    double[][] m = formed ? messages(t, message, inner, noise, cols) : new double[0][];
     int rows = w == null ? y.length : w.rows();
     double[][] result = new double[rows][];
     for (int r = 0; r < rows; r++) {
@@ -141,7 +169,7 @@ final class Oracle {
             empty = false;
           }
           empty = false;
-        } else if (!inner.isEmpty()) {
+        } else if (formed) {
           a = m[i][c];
           empty = false;
         }

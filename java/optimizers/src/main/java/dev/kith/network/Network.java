@@ -183,7 +183,8 @@ public final class Network implements AutoCloseable {
    * {@code Y = W (sum_k c_k Z_k) + sum_k b_k U_k} with W of the present round. Each node sends one
    * row to each of its neighbours.
    *
-   * @param expression the sums, of matrices with localNodes rows
+   * @param expression the sums, of matrices with localNodes rows; noise is of the own nodes' rows,
+   *     and stands in what is sent
    * @param y localNodes rows; may share memory with the same window of an outer term, not with an
    *     inner term
    * @throws ExchangeException when a neighbour's message does not come in time
@@ -735,6 +736,9 @@ public final class Network implements AutoCloseable {
           term.rowCoefficients().isPresent()
               ? inner.plusInner(term.coefficient(), term.rowCoefficients().get(), term.matrix())
               : inner.plusInner(term.coefficient(), term.matrix());
+    }
+    if (expression.noise().isPresent()) {
+      inner = inner.withNoise(expression.noise().get());
     }
     return inner.withMessageType(expression.messageType().orElseThrow());
   }

@@ -12,10 +12,14 @@ import dev.kith.device.Queue;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.kernel.Expression;
+import dev.kith.kernel.MixingWeights;
+import dev.kith.kernel.NoiseField;
 import dev.kith.kernel.Reduction;
+import dev.kith.kernel.Secret;
 import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -114,6 +118,91 @@ class NetworkTest {
         for (int processes : new int[] {2, 3, 5, 11}) {
           assertArrayEquals(
               whole, mixed(processes, dtype, message, processes == 3), dtype + " " + message);
+        }
+      }
+    }
+  }
+
+  /** Two rounds with independent noise, or that of the edges of a ring from the first own one on. */
+  private static double[] noisy(
+      int processes, DType dtype, DType message, boolean edges, boolean secret) {
+    byte[] key = new byte[Secret.BYTES];
+    key[3] = 7;
+    return concatenate(
+        Processes.run(
+            N,
+            processes,
+            (transport, queue) -> {
+              try (Secret shared = Secret.of(key);
+                  Network network =
+                      Network.builder(MixingSchedule.constant(directed(N)))
+                          .transport(transport)
+                          .messageType(message)
+                          .build();
+                  DeviceMatrix a = matrix(queue, network, 1, dtype, D);
+                  DeviceMatrix g = matrix(queue, network, 2, dtype, D);
+                  DeviceMatrix u = matrix(queue, network, 3, dtype, D);
+                  DeviceMatrix clip = perRow(queue, network);
+                  DeviceMatrix y = a.like();
+                  MixingWeights factor = ringEdges(queue, network)) {
+                for (int round = 0; round < 2; round++) {
+                  network.round(round);
+                  int sources = network.localNodes() + (edges ? 1 : 0);
+                  List<NoiseField.SecretRow> rows = new ArrayList<>();
+                  for (int k = 0; k < sources; k++) {
+                    rows.add(
+                        new NoiseField.SecretRow(shared, round, (network.firstNode() + k) % N));
+                  }
+                  NoiseField field =
+                      secret
+                          ? NoiseField.secret(
+                              NoiseField.Distribution.NORMAL, Stream.EDGE_NOISE, rows)
+                          : NoiseField.shared(
+                              NoiseField.Distribution.LAPLACE,
+                              Stream.EDGE_NOISE,
+                              rows.stream()
+                                  .map(r -> new NoiseField.PublicRow(5, r.round(), r.node()))
+                                  .toList());
+                  Expression e = Expression.inner(a).plusInner(-0.1, clip, g).plusOuter(0.3, u);
+                  e = edges ? e.plusNoise(0.2, factor, field) : e.plusNoise(0.2, field);
+                  network.mix(e, y);
+                  assertEquals(OptionalInt.empty(), network.nonFiniteNode());
+                  a.copyFrom(y);
+                }
+                return y.toDoubles();
+              }
+            }));
+  }
+
+  /** Node i has 1 times edge i and -1 times edge i + 1; the columns are those of the own nodes. */
+  private static MixingWeights ringEdges(Queue queue, Network network) {
+    int rows = network.localNodes();
+    long[] offsets = new long[rows + 1];
+    int[] columns = new int[2 * rows];
+    double[] values = new double[2 * rows];
+    for (int r = 0; r < rows; r++) {
+      offsets[r + 1] = 2L * (r + 1);
+      columns[2 * r] = r;
+      values[2 * r] = 1;
+      columns[2 * r + 1] = r + 1;
+      values[2 * r + 1] = -1;
+    }
+    return MixingWeights.sparse(queue, rows, rows + 1, offsets, columns, values);
+  }
+
+  @Test
+  void cutsDoNotChangeABitOfNoiseInTheMessages() {
+    for (boolean edges : new boolean[] {false, true}) {
+      for (DType message : List.of(DType.F32, DType.BF16)) {
+        for (DType dtype : List.of(DType.F32, DType.F64)) {
+          boolean secret = dtype == DType.F32;
+          double[] whole = noisy(1, dtype, message, edges, secret);
+          for (int processes : new int[] {2, 3, 11}) {
+            assertArrayEquals(
+                whole,
+                noisy(processes, dtype, message, edges, secret),
+                dtype + " " + message + " over " + processes);
+          }
         }
       }
     }
