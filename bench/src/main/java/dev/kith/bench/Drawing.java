@@ -93,8 +93,7 @@ final class Drawing {
         Expression.inner(task.x())
             .plusInner(-Workload.STEP_SIZE, g)
             .plusNoise(Workload.NOISE_SCALE, edges, edgeNoise(w));
-    return new Plan(
-        () -> Mixing.mix(weights, step, y), y, List.of(task.x(), g), List.of(y));
+    return new Plan(() -> Mixing.mix(weights, step, y), y, List.of(task.x(), g), List.of(y));
   }
 
   static Plan perturb(KithTask task) {

@@ -31,7 +31,8 @@ record Weights(long[] offsets, int[] columns, double[] values) {
   static Weights of(Workload workload) {
     int n = workload.rows();
     return switch (workload.operation()) {
-      case MIX_RING, ATC_RING, PAIRWISE_RING, DSGT_RING, ROUND_INT8_RING -> metropolis(Topologies.ring(n));
+      case MIX_RING, ATC_RING, PAIRWISE_RING, DSGT_RING, ROUND_INT8_RING ->
+          metropolis(Topologies.ring(n));
       case MIX_ER8 -> metropolis(RandomGraphs.erdosRenyi(n, 8.0 / (n - 1), GRAPH_SEED));
       case MIX_REGULAR4 -> metropolis(RandomGraphs.regular(n, 4, GRAPH_SEED));
       case MIX_DENSE, CORN -> dense(n);

@@ -8,9 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
+import dev.kith.random.Stream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import dev.kith.random.Stream;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -190,14 +190,13 @@ class BadInputTest {
       closed.close();
       assertThrows(IllegalStateException.class, () -> Mixing.combine(late, y));
     }
-    try (Secret secret = Secret.random()) {
-      NoiseField.SecretRow row = new NoiseField.SecretRow(secret, 0, 0);
-      NoiseField own =
-          NoiseField.secret(
-              NoiseField.Distribution.NORMAL, Stream.NODE_NOISE, List.of(row, row, row));
-      secret.close();
-      assertThrows(IllegalStateException.class, () -> Mixing.combine(e.plusNoise(1, own), y));
-    }
+    Secret secret = Secret.random();
+    NoiseField.SecretRow row = new NoiseField.SecretRow(secret, 0, 0);
+    NoiseField own =
+        NoiseField.secret(
+            NoiseField.Distribution.NORMAL, Stream.NODE_NOISE, List.of(row, row, row));
+    secret.close();
+    assertThrows(IllegalStateException.class, () -> Mixing.combine(e.plusNoise(1, own), y));
   }
 
   private static NoiseField noise(NoiseField.Distribution d, int count) {

@@ -320,8 +320,7 @@ class OperationsTest {
         (n, abi, q, c) -> {
           MemorySegment e = n.expression(Abi.number(message), List.of(z), List.of());
           n.noise(e, MemorySegment.NULL, n.field(NoiseField.Distribution.NORMAL, 3), 0);
-          return abi.mix(
-              q, MemorySegment.NULL, e, n.matrix(out.matrix()), MemorySegment.NULL, c);
+          return abi.mix(q, MemorySegment.NULL, e, n.matrix(out.matrix()), MemorySegment.NULL, c);
         });
   }
 

@@ -123,7 +123,9 @@ class NetworkTest {
     }
   }
 
-  /** Two rounds with independent noise, or that of the edges of a ring from the first own one on. */
+  /**
+   * Two rounds with independent noise, or that of the edges of a ring from the first own one on.
+   */
   private static double[] noisy(
       int processes, DType dtype, DType message, boolean edges, boolean secret) {
     byte[] key = new byte[Secret.BYTES];

@@ -117,7 +117,8 @@ class BandedNoiseTest {
         }
       }
     }
-    double error = factor.sensitivity(Participation.once(steps)) * Math.sqrt(squares / steps / cols);
+    double error =
+        factor.sensitivity(Participation.once(steps)) * Math.sqrt(squares / steps / cols);
     // The card's pass rule: within 3 percent of 9.536374.
     assertEquals(9.536374, error, 0.03 * 9.536374);
   }
