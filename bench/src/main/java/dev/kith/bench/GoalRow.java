@@ -13,13 +13,13 @@ import java.util.Optional;
  * {@code twin} (share), the names of peers (their time over Kith's), {@code apart} (mix and step
  * called one after the other, over the fused form; for correlated noise normals, product and sum),
  * {@code cycles} (a word of Philox on one core), {@code overPhilox} (ChaCha20 over Philox there),
- * {@code overNormals} (a perturbation over drawing its normals alone), {@code overParts} (a step with
- * noise over the step without it and then the normals), {@code loop} (a perturbation
- * seed by seed over all at once), {@code nsPerElement}, {@code overAlone} (top-k with error
- * feedback over top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed
- * round), {@code received} (that mix over the half of the round that sums the messages), {@code
- * ns}, {@code ms}, {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code residual}
- * (of the covariance that was solved for), {@code testAccuracy}, {@code meanModelAccuracy}.
+ * {@code overNormals} (a perturbation over drawing its normals alone), {@code overParts} (a step
+ * with noise over the step without it and then the normals), {@code loop} (a perturbation seed by
+ * seed over all at once), {@code nsPerElement}, {@code overAlone} (top-k with error feedback over
+ * top-k alone), {@code mix} (the mix of the uncompressed rows over the compressed round), {@code
+ * received} (that mix over the half of the round that sums the messages), {@code ns}, {@code ms},
+ * {@code buildSeconds}, {@code memoryOverState}, {@code seconds}, {@code residual} (of the
+ * covariance that was solved for), {@code testAccuracy}, {@code meanModelAccuracy}.
  *
  * @param name the row's name
  * @param family family of kernels; {@code privacy} for its solver, {@code train} for whole runs
