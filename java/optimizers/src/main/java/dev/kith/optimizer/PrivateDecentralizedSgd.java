@@ -4,7 +4,6 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
-import dev.kith.kernel.Noise;
 import dev.kith.network.Network;
 import dev.kith.privacy.Accountant;
 import dev.kith.privacy.Adjacency;
@@ -33,6 +32,10 @@ import java.util.Optional;
  * counts them. Losses, accuracies and anything else that is computed from the data and published
  * beside the messages is not covered.
  *
+ * <p>Without momentum a round is one pass over the gradients for their norms and one over the
+ * parameters, in which gradients are scaled, noise is made and added, and messages are formed and
+ * mixed.
+ *
  * <p>Without clipping and noise it is {@link DecentralizedSgd} in its ATC form, bit for bit. In a
  * round in which nodes do not take part the noise of their edges is not drawn. A round that fails
  * after its noise was drawn is not repeated: the run goes on from a snapshot.
@@ -50,7 +53,6 @@ public final class PrivateDecentralizedSgd extends LockstepOptimizer implements 
   private final Optional<RowClipping> clipping;
   private final PrivacyLedger ledger;
   private final DeviceMatrix gradient;
-  private final Optional<DeviceMatrix> message;
   private DeviceMatrix x;
   private DeviceMatrix next;
   private Optional<DeviceMatrix> velocity;
@@ -81,8 +83,6 @@ public final class PrivateDecentralizedSgd extends LockstepOptimizer implements 
             : Optional.empty();
     this.velocity = momentum > 0 ? Optional.of(own(x.like())) : Optional.empty();
     this.nextVelocity = momentum > 0 ? Optional.of(own(x.like())) : Optional.empty();
-    this.message =
-        noise.isPresent() && momentum == 0 ? Optional.of(own(x.like())) : Optional.empty();
     velocity.ifPresent(m -> m.fill(0));
   }
 
@@ -120,20 +120,12 @@ public final class PrivateDecentralizedSgd extends LockstepOptimizer implements 
       Expression sent = Expression.inner(keep, x);
       if (momentum > 0) {
         DeviceMatrix m = nextVelocity.orElseThrow();
-        Mixing.combine(
-            gradientTerm(
-                Expression.outer(momentum, velocity.orElseThrow()), factors, 1 - momentum, false),
-            m);
-        addNoise(1 - momentum, m);
+        Expression before = Expression.inner(momentum, velocity.orElseThrow());
+        Mixing.combine(noisy(before, 1 - momentum, factors), m);
         keptVelocity.restore(m);
         network().mix(sent.plusInner(-stepSize, m), next);
-      } else if (noise.isPresent()) {
-        DeviceMatrix formed = message.orElseThrow();
-        Mixing.combine(gradientTerm(Expression.outer(keep, x), factors, -stepSize, false), formed);
-        addNoise(-stepSize, formed);
-        network().mix(Expression.inner(formed), next);
       } else {
-        network().mix(gradientTerm(sent, factors, -stepSize, true), next);
+        network().mix(noisy(sent, -stepSize, factors), next);
       }
       requireFinite();
       kept.restore(next);
@@ -146,30 +138,19 @@ public final class PrivateDecentralizedSgd extends LockstepOptimizer implements 
     nextVelocity = old;
   }
 
-  private Expression gradientTerm(
-      Expression sum, Optional<DeviceMatrix> factors, double coefficient, boolean inner) {
-    if (inner) {
-      return factors.isPresent()
-          ? sum.plusInner(coefficient, factors.get(), gradient)
-          : sum.plusInner(coefficient, gradient);
-    }
-    return factors.isPresent()
-        ? sum.plusOuter(coefficient, factors.get(), gradient)
-        : sum.plusOuter(coefficient, gradient);
-  }
-
-  /** y += coefficient V. */
-  private void addNoise(double coefficient, DeviceMatrix y) {
-    noise
-        .flatMap(n -> n.draw(round(), y.queue()))
-        .ifPresent(
+  /** sum + coefficient (diag(factors) G + V), of which V is stored nowhere. */
+  private Expression noisy(Expression sum, double coefficient, Optional<DeviceMatrix> factors) {
+    Expression clipped =
+        factors.isPresent()
+            ? sum.plusInner(coefficient, factors.get(), gradient)
+            : sum.plusInner(coefficient, gradient);
+    return noise
+        .flatMap(n -> n.draw(round(), x.queue()))
+        .map(
             draw ->
-                Noise.sum(
-                    draw.weights().orElseThrow(),
-                    draw.field(),
-                    coefficient * draw.scale(),
-                    true,
-                    y));
+                clipped.plusNoise(
+                    coefficient * draw.scale(), draw.weights().orElseThrow(), draw.field()))
+        .orElse(clipped);
   }
 
   @Override
