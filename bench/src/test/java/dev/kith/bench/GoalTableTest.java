@@ -38,6 +38,7 @@ class GoalTableTest {
             "chacha20-64M",
             "normal-f32-64M",
             "corn-64x1M",
+            "pairwise-ring-16x4M",
             "perturb16-64M-gaussian",
             "perturb16-64M-rademacher",
             "corn-solver-256",
