@@ -54,6 +54,9 @@ import java.util.stream.IntStream;
  * data give the same release. The noise is that of the kernels, in f32; guarantees are those of
  * real arithmetic.
  *
+ * <p>A snapshot holds the last rows of w as they are: whoever reads it and the releases takes that
+ * noise away, so keep it as closely as the secret.
+ *
  * <p>Source: Kairouz et al., "Practical and private (deep) learning without sampling or shuffling",
  * 2021; Choquette-Choo et al., "(Amplified) banded matrix factorization", 2023. The amplification
  * by sampling of the latter is {@link ToeplitzFactor#cyclic}.
