@@ -17,4 +17,5 @@ module dev.kith.optimizers {
   exports dev.kith.optimizer;
   exports dev.kith.privacy;
   exports dev.kith.problem;
+  exports dev.kith.solver;
 }

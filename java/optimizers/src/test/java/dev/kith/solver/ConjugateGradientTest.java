@@ -1,4 +1,4 @@
-package dev.kith.optimizer;
+package dev.kith.solver;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -9,8 +9,8 @@ import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
-import dev.kith.optimizer.ConjugateGradient.Outcome;
-import dev.kith.optimizer.ConjugateGradient.Row;
+import dev.kith.solver.ConjugateGradient.Outcome;
+import dev.kith.solver.ConjugateGradient.Row;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -65,7 +65,7 @@ class ConjugateGradientTest {
     return y;
   }
 
-  private static ConjugateGradient.Operator operator(double[][]... a) {
+  private static LinearOperator operator(double[][]... a) {
     return (x, product) -> {
       double[] flat = x.toDoubles();
       int d = Math.toIntExact(x.cols());
@@ -101,7 +101,7 @@ class ConjugateGradientTest {
   private record Solved(List<Row> rows, double[][] x) {}
 
   private Solved solve(
-      ConjugateGradient.Builder options, ConjugateGradient.Operator operator, double[]... b) {
+      ConjugateGradient.Builder options, LinearOperator operator, double[]... b) {
     try (DeviceMatrix right = DeviceMatrix.of(queue, b);
         DeviceMatrix x = right.like();
         ConjugateGradient solver = options.build(right)) {

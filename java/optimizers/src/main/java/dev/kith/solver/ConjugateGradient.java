@@ -1,4 +1,4 @@
-package dev.kith.optimizer;
+package dev.kith.solver;
 
 import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
@@ -32,18 +32,6 @@ import java.util.stream.IntStream;
  * <p>Used by one thread at a time; keeps four matrices of the size of b.
  */
 public final class ConjugateGradient implements AutoCloseable {
-  /** Multiplies each row by its matrix. */
-  @FunctionalInterface
-  public interface Operator {
-    /**
-     * Row k of {@code product} = A(k) times row k of {@code x}.
-     *
-     * @param x not changed
-     * @param product of the shape of x; written in full
-     */
-    void apply(DeviceMatrix x, DeviceMatrix product);
-  }
-
   /** How a row ended. */
   public enum Outcome {
     /** |r| is at most the tolerance times |b|. */
@@ -266,7 +254,7 @@ public final class ConjugateGradient implements AutoCloseable {
    * @throws ArithmeticException if a product is not finite, with the row
    * @throws NotConvergedException if that was asked for
    */
-  public List<Row> solve(Operator operator, DeviceMatrix b, DeviceMatrix x) {
+  public List<Row> solve(LinearOperator operator, DeviceMatrix b, DeviceMatrix x) {
     if (symmetry.isPresent()) {
       probe(operator);
     }
@@ -386,7 +374,7 @@ public final class ConjugateGradient implements AutoCloseable {
     row.gamma = gamma;
   }
 
-  private void probe(Operator operator) {
+  private void probe(LinearOperator operator) {
     int rows = Math.toIntExact(r.rows());
     NoiseField.Distribution signs = NoiseField.Distribution.RADEMACHER;
     Noise.draw(NoiseField.shared(signs, Stream.PERTURBATION, seed, 0, 0, rows), 1, p);

@@ -1,4 +1,4 @@
-package dev.kith.optimizer;
+package dev.kith.solver;
 
 /** A solver's iterations were not enough; the text names the row and how far it came. */
 public final class NotConvergedException extends ArithmeticException {
