@@ -4,7 +4,6 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
 import dev.kith.kernel.MixingWeights;
-import dev.kith.kernel.Noise;
 import dev.kith.kernel.NoiseField;
 import dev.kith.kernel.Reduction;
 import dev.kith.kernel.Secret;
@@ -12,6 +11,7 @@ import dev.kith.network.Network;
 import dev.kith.privacy.Accountant;
 import dev.kith.privacy.Adjacency;
 import dev.kith.privacy.Adversary;
+import dev.kith.privacy.BandedNoise;
 import dev.kith.privacy.Guarantee;
 import dev.kith.privacy.Mechanism;
 import dev.kith.privacy.NoiseOrigin;
@@ -40,12 +40,12 @@ import java.util.stream.IntStream;
  * x'   = prox_{eta R}(x - eta g_t)
  * </pre>
  *
- * <p>c_0 = 1, c_1, ..., c_(k-1) are the bands of a {@link ToeplitzFactor}; the last k rows of w are
- * kept. With one band it is DP-SGD. All gradients go to a trusted server, which alone adds the
- * noise: guarantees are about what it releases, the parameters after each step, and hold against
- * whoever sees these and not the messages on their way to it. A node is a unit, with the mean
- * gradient of its examples clipped as a whole. The divisor is n in every round, however many nodes
- * take part.
+ * <p>c_0 = 1, c_1, ..., c_(k-1) are the bands of a {@link ToeplitzFactor}; {@link BandedNoise}
+ * keeps the last rows of w. With one band it is DP-SGD. All gradients go to a trusted server, which
+ * alone adds the noise: guarantees are about what it releases, the parameters after each step, and
+ * hold against whoever sees these and not the messages on their way to it. A node is a unit, with
+ * the mean gradient of its examples clipped as a whole. The divisor is n in every round, however
+ * many nodes take part.
  *
  * <p>The noise comes from the secret of the server (stream {@link Stream#GROUP_NOISE}, node 0),
  * which every process that does the server's work has to have, or {@link Builder#simulated from a
@@ -54,8 +54,8 @@ import java.util.stream.IntStream;
  * data give the same release. The noise is that of the kernels, in f32; guarantees are those of
  * real arithmetic.
  *
- * <p>A snapshot holds the last rows of w as they are: whoever reads it and the releases takes that
- * noise away, so keep it as closely as the secret.
+ * <p>Snapshots hold no noise: a run that goes on from one makes w again from round 0 before its
+ * first step, which takes as long as the noise of the rounds done.
  *
  * <p>Source: Kairouz et al., "Practical and private (deep) learning without sampling or shuffling",
  * 2021; Choquette-Choo et al., "(Amplified) banded matrix factorization", 2023. The amplification
@@ -74,8 +74,7 @@ public final class DpFtrl extends LockstepOptimizer {
   private final DeviceMatrix gradient;
   private final DeviceMatrix clipped;
   private final DeviceMatrix mean;
-  private final DeviceMatrix ring;
-  private final DeviceMatrix[] slots;
+  private final BandedNoise noise;
   private final long[] taken;
   private final long[] lastTaken;
 
@@ -99,11 +98,7 @@ public final class DpFtrl extends LockstepOptimizer {
     this.gradient = own(model.rows().like());
     this.clipped = own(gradient.like());
     this.mean = own(model.row().like());
-    this.ring = own(mean.like(factor.bands(), mean.cols(), mean.dtype()));
-    this.slots = new DeviceMatrix[factor.bands()];
-    for (int k = 0; k < slots.length; k++) {
-      slots[k] = own(ring.row(k));
-    }
+    this.noise = own(new BandedNoise(factor, mean));
     this.taken = new long[network().nodes()];
     this.lastTaken = new long[network().nodes()];
   }
@@ -128,7 +123,7 @@ public final class DpFtrl extends LockstepOptimizer {
     clip();
     network().average(clipped, mean);
     requireFiniteAverage(clipped, mean);
-    DeviceMatrix w = noise();
+    DeviceMatrix w = noise(round());
     int present = present();
     double n = network().nodes();
     Expression step =
@@ -217,22 +212,15 @@ public final class DpFtrl extends LockstepOptimizer {
     }
   }
 
-  /** Forms w_t in the place of w_(t - k). */
-  private DeviceMatrix noise() {
-    long t = round();
-    int bands = slots.length;
-    DeviceMatrix w = slots[(int) (t % bands)];
-    Noise.draw(field(t), 1, w);
-    double[] c = factor.coefficients();
-    int last = (int) Math.min(t, bands - 1);
-    for (int first = 1; first <= last; first += 3) {
-      Expression sum = Expression.outer(w);
-      for (int j = first; j <= Math.min(first + 2, last); j++) {
-        sum = sum.plusOuter(-c[j], slots[(int) ((t - j) % bands)]);
-      }
-      Mixing.combine(sum, w);
+  /** w_t; a round that failed and is done again gets the same. */
+  private DeviceMatrix noise(long t) {
+    if (noise.step() > t) {
+      return noise.ring().get((int) (t % noise.ring().size()));
     }
-    return w;
+    while (noise.step() < t) {
+      noise.next(field(noise.step()));
+    }
+    return noise.next(field(t));
   }
 
   private NoiseField field(long t) {
@@ -285,7 +273,7 @@ public final class DpFtrl extends LockstepOptimizer {
 
   /** w of the round before, 1 x d. */
   DeviceMatrix lastNoise() {
-    return slots[(int) ((round() - 1) % slots.length)];
+    return noise(round() - 1);
   }
 
   @Override
@@ -298,7 +286,6 @@ public final class DpFtrl extends LockstepOptimizer {
     Map<String, DeviceMatrix> state = new LinkedHashMap<>();
     state.put("x", model.rows());
     state.put("common", model.row());
-    state.put("noise", ring);
     return state;
   }
 
@@ -313,6 +300,12 @@ public final class DpFtrl extends LockstepOptimizer {
   void counters(long[] values) {
     System.arraycopy(values, 0, taken, 0, taken.length);
     System.arraycopy(values, taken.length, lastTaken, 0, taken.length);
+  }
+
+  /** The noise of the rounds before belongs to another state of the optimizer, or to none. */
+  @Override
+  void restored() {
+    noise.step(0);
   }
 
   @Override

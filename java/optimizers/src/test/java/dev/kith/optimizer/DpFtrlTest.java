@@ -28,14 +28,18 @@ import dev.kith.privacy.NoiseOrigin;
 import dev.kith.privacy.Participation;
 import dev.kith.privacy.ToeplitzFactor;
 import dev.kith.problem.Quadratic;
+import dev.kith.problem.Regularizer;
 import dev.kith.random.Stream;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.function.IntFunction;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -163,6 +167,78 @@ class DpFtrlTest {
         }
       }
     }
+  }
+
+  @Test
+  void snapshotsHoldNoNoiseAndRoundsDoneAgainGetTheSame(@TempDir Path folder) {
+    try (Network network = network();
+        Secret secret = Secret.random();
+        DeviceMatrix start = DeviceMatrix.allocate(queue, 1, D, DType.F32);
+        DpFtrl optimizer =
+            DpFtrl.builder(gradients(1), network, start, new Participation(20, 20, 1))
+                .factor(ToeplitzFactor.squareRoot(6))
+                .secret(secret)
+                .build()) {
+      assertEquals(Set.of("x", "common"), optimizer.state().keySet());
+      Path file = folder.resolve("run.snapshot");
+      for (int t = 0; t < 9; t++) {
+        optimizer.step();
+      }
+      Snapshot.write(file, optimizer);
+      List<double[]> first = new ArrayList<>();
+      for (int t = 0; t < 5; t++) {
+        optimizer.step();
+        first.add(optimizer.parameters().toDoubles());
+      }
+      Snapshot.read(file, optimizer);
+      for (int t = 0; t < 5; t++) {
+        optimizer.step();
+        assertArrayEquals(first.get(t), optimizer.parameters().toDoubles(), "round " + t);
+      }
+    }
+  }
+
+  @Test
+  void aRoundThatFailedGetsTheSameNoiseAgain() {
+    boolean[] broken = {false};
+    Regularizer half = Regularizer.squaredNorm(1);
+    Regularizer breaking =
+        new Regularizer() {
+          @Override
+          public String name() {
+            return "breaking";
+          }
+
+          @Override
+          public void proximal(DeviceMatrix v, double t, DeviceMatrix out) {
+            if (broken[0]) {
+              throw new IllegalStateException("broken");
+            }
+            half.proximal(v, t, out);
+          }
+        };
+    List<double[]> ends = new ArrayList<>();
+    for (boolean fails : new boolean[] {false, true}) {
+      try (Network network = network();
+          DeviceMatrix start = DeviceMatrix.allocate(queue, 1, D, DType.F32);
+          DpFtrl optimizer =
+              DpFtrl.builder(gradients(1), network, start, new Participation(20, 20, 1))
+                  .regularizer(breaking)
+                  .factor(ToeplitzFactor.squareRoot(3))
+                  .simulated(4)
+                  .build()) {
+        for (int t = 0; t < 8; t++) {
+          if (fails) {
+            broken[0] = true;
+            assertThrows(IllegalStateException.class, optimizer::step);
+            broken[0] = false;
+          }
+          optimizer.step();
+        }
+        ends.add(optimizer.parameters().toDoubles());
+      }
+    }
+    assertArrayEquals(ends.get(0), ends.get(1));
   }
 
   @Test
