@@ -13,6 +13,9 @@
  *                  threads a row: lane c mod 16, folded 8, 4, 2, 1 as on the CPU; the losses of a batch are added by one
  *                  thread in ascending order. A label out of range gives NaN in its loss and is reported at the next wait.
  *
+ *   softmax_curvature  8 B/element read three times (twice from the caches), 4 written, in place; 16 threads a row and the
+ *                  sums of softmax; exponentials are made twice instead of stored
+ *
  * exp and log are made of IEEE additions, products and divisions, without fma: the CPU's bits.
  * Registers (sm_90): multiply 168 at 128 x 128, 123 at 32 x 128, 103 at 64 x 64, 80 at 32 x 32 (f64 128, 126); softmax
  * 48 and 53, bias 38, backward 48 and 56.
@@ -664,6 +667,78 @@ void softmax(SoftmaxJob<T> job) {
   }
 }
 
+template <class T>
+struct SoftmaxCurvatureJob {
+  const T* z;
+  T* u;
+  int64_t batches, rows, cols;
+  int64_t z_batch, z_row;
+  int64_t u_batch, u_row;
+};
+
+template <class T>
+KITH_KERNEL(kThreads)
+void softmax_curvature(SoftmaxCurvatureJob<T> job) {
+  const int64_t all = job.batches * job.rows;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * (kThreads / kLanes);
+  const int lane = static_cast<int>(threadIdx.x % kLanes);
+  // Half-warps without a row go along for the shuffles.
+  const int64_t rounds = (all + step - 1) / step;
+  int64_t at = static_cast<int64_t>(blockIdx.x) * (kThreads / kLanes) + threadIdx.x / kLanes;
+  for (int64_t round = 0; round < rounds; round++, at += step) {
+    const bool present = at < all;
+    const int64_t batch = present ? at / job.rows : 0;
+    const int64_t row = present ? at - batch * job.rows : 0;
+    const int64_t cols = present ? job.cols : 0;
+    const T* const z = job.z + batch * job.z_batch + row * job.z_row;
+    T* const u = job.u + batch * job.u_batch + row * job.u_row;
+
+    T top = -static_cast<T>(__longlong_as_double(0x7ff0000000000000ll));
+    for (int64_t c = lane; c < cols; c += kLanes) top = z[c] > top ? z[c] : top;
+    for (int s = kLanes / 2; s >= 1; s /= 2) {
+      const T other = __shfl_xor_sync(kWarp, top, s);
+      top = other > top ? other : top;
+    }
+
+    T sum = 0, weighted = 0;
+    for (int64_t c = lane; c < cols; c += kLanes) {
+      const T e = exponential<T>(z[c] - top);
+      sum = sum + e;
+      weighted = weighted + e * u[c];
+    }
+    for (int s = kLanes / 2; s >= 1; s /= 2) {
+      const T other = __shfl_down_sync(kWarp, sum, static_cast<unsigned>(s), kLanes);
+      const T also = __shfl_down_sync(kWarp, weighted, static_cast<unsigned>(s), kLanes);
+      sum = sum + other;
+      weighted = weighted + also;
+    }
+    sum = __shfl_sync(kWarp, sum, 0, kLanes);
+    weighted = __shfl_sync(kWarp, weighted, 0, kLanes);
+
+    const T mean = quotient(weighted, sum);
+    const T count = static_cast<T>(job.rows);
+    for (int64_t c = lane; c < cols; c += kLanes) {
+      const T share = quotient(exponential<T>(z[c] - top), sum);
+      u[c] = quotient(share * (u[c] - mean), count);
+    }
+  }
+}
+
+template <class T>
+bool launch_curvature(Entry& entry, int64_t batches, const View& z, const View& u) {
+  const SoftmaxCurvatureJob<T> job = {reinterpret_cast<const T*>(z.data),
+                                      reinterpret_cast<T*>(u.data),
+                                      batches,
+                                      z.rows,
+                                      z.cols,
+                                      z.batch_stride,
+                                      z.row_stride,
+                                      u.batch_stride,
+                                      u.row_stride};
+  const unsigned blocks = entry.grid(cut_into(batches * z.rows, kThreads / kLanes), kPerMultiprocessor);
+  return entry.launched(KITH_LAUNCH((softmax_curvature<T>), blocks, kThreads, 0, entry.stream(), job));
+}
+
 // One block a batch: losses come in 256 at a time and are added by the first thread, in order.
 KITH_KERNEL(kThreads) void mean_loss(const double* row_loss, double* loss, int64_t batches, int64_t rows) {
   KITH_SHARED(double, part, kThreads);
@@ -810,6 +885,21 @@ kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batches, const
   if (entry.ok() && operands.loss.data != nullptr) {
     entry.launched(KITH_LAUNCH(mean_loss, entry.grid(batches, kPerMultiprocessor), kThreads, 0, entry.stream(),
                                row_loss, reinterpret_cast<double*>(operands.loss.data), batches, rows));
+  }
+  return entry.finish();
+}
+
+kith_status kith_softmax_curvature(kith_queue* queue, int64_t batches, const kith_batch* logits, const kith_batch* u,
+                                   kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_softmax_curvature");
+  View vz = {}, vu = {};
+  if (!check_softmax_curvature(entry, batches, logits, u, &vz, &vu)) return entry.status();
+  if (vu.extent == 0) return entry.finish();
+  if (vu.dtype == KITH_F64) {
+    launch_curvature<double>(entry, batches, vz, vu);
+  } else {
+    launch_curvature<float>(entry, batches, vz, vu);
   }
   return entry.finish();
 }

@@ -460,6 +460,14 @@ KITH_API kith_status kith_bias_activate_backward(kith_queue* queue, int64_t batc
 KITH_API kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batches, const kith_batch* logits,
                                                 const kith_matrix* labels, const kith_batch* gradient,
                                                 const kith_matrix* loss, const kith_matrix* correct, kith_call* call);
+/*
+ * The curvature of the mean cross-entropy by the logits, applied to directions in place: with p = softmax(z)_r,
+ *   u_b(r, c) = ((e_c / S) * (u_rc - T / S)) / rows     e_c = exp(z_rc - max_c z_rc), S = sum_c e_c, T = sum_c e_c * u_rc
+ * which is (diag(p) - p p^T) u_r / rows. Both sums in the compute type in 16 lanes (column c in lane c mod 16) that fold
+ * 8, 4, 2, 1; exp as above. u is of the dtype of logits and shares no memory with it.
+ */
+KITH_API kith_status kith_softmax_curvature(kith_queue* queue, int64_t batches, const kith_batch* logits,
+                                            const kith_batch* u, kith_call* call);
 
 /* ---- family sparsify ----------------------------------------------------------------------------------------- */
 

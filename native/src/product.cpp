@@ -7,6 +7,7 @@
  *   bias_activate  8 B/element (f32), in place
  *   bias_backward  RELU 12 B/element, identity 4 B/element; sums run over ascending rows
  *   softmax        4 B/element read, 4 written where a gradient is wanted; the row lies in the cache for its three passes
+ *   softmax_curvature  8 B/element read, 4 written, in place; exponentials are made twice instead of stored
  *
  * exp and log are made of IEEE additions, products and divisions, without fma, so softmax gives the same bits on every
  * tier. The sum of a row has 16 lanes (column c in lane c mod 16) that fold 8, 4, 2, 1.
@@ -359,6 +360,54 @@ int32_t softmax(const SoftmaxTask& task) {
   return correct;
 }
 
+// Sum of e and of e u, e = exp(z - top).
+template <class T>
+void weighted_sums(const T* z, const T* u, T top, int64_t n, T* sum, T* weighted) {
+  constexpr int kVectors = kSumLanes / kLanes<T>;
+  Vec<T> sums[kVectors] = {};
+  Vec<T> products[kVectors] = {};
+  const Vec<T> shift = broadcast<T>(top);
+  int64_t i = 0;
+  for (; i + kSumLanes <= n; i += kSumLanes) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; v++) {
+      const Vec<T> e = exponential<T>(load<T, T>(z + i + v * kLanes<T>) - shift);
+      sums[v] += e;
+      products[v] += e * load<T, T>(u + i + v * kLanes<T>);
+    }
+  }
+  for (int v = 0; i < n; v++, i += kLanes<T>) {
+    const int64_t count = n - i < kLanes<T> ? n - i : kLanes<T>;
+    const Vec<T> e = exponential<T>(get<T>(z + i, count) - shift);
+    const Mask<T> present = first_lanes<T>(count);
+    // Neither sum is ever -0, so adding +0 to the lanes beyond the end is adding nothing.
+    sums[v] += present ? e : Vec<T>{};
+    products[v] += present ? e * get<T>(u + i, count) : Vec<T>{};
+  }
+  *sum = lane_sum<T>(sums);
+  *weighted = lane_sum<T>(products);
+}
+
+template <class T>
+void softmax_curvature(const SoftmaxCurvatureTask& task) {
+  const Vec<T> all_rows = broadcast<T>(static_cast<T>(task.all_rows));
+  for (int64_t r = 0; r < task.rows; r++) {
+    const T* const z = static_cast<const T*>(task.z) + r * task.z_pitch;
+    T* const u = static_cast<T*>(task.u) + r * task.u_pitch;
+    const T top = largest<T>(z, task.columns);
+    T sum = 0, weighted = 0;
+    weighted_sums<T>(z, u, top, task.columns, &sum, &weighted);
+    const Vec<T> shift = broadcast<T>(top);
+    const Vec<T> sums = broadcast<T>(sum);
+    const Vec<T> mean = broadcast<T>(weighted / sum);
+    over_columns<T>(
+        task.columns, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+          const Vec<T> share = exponential<T>(get<T>(z + i, count) - shift) / sums;
+          put<T>(u + i, (share * (get<T>(u + i, count) - mean)) / all_rows, count);
+        });
+  }
+}
+
 }  // namespace
 
 extern const ProductKernels product_kernels;
@@ -366,6 +415,7 @@ const ProductKernels product_kernels = {{multiply<float>, multiply<double>},
                                         multiply_scratch,
                                         {bias_activate<float>, bias_activate<double>},
                                         {bias_backward<float>, bias_backward<double>},
-                                        {softmax<float>, softmax<double>}};
+                                        {softmax<float>, softmax<double>},
+                                        {softmax_curvature<float>, softmax_curvature<double>}};
 
 }  // namespace kith::KITH_TIER

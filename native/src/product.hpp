@@ -53,6 +53,16 @@ struct SoftmaxTask {
   int64_t all_rows; /* what the gradient is divided by */
 };
 
+struct SoftmaxCurvatureTask {
+  const void* z;
+  void* u;
+  int64_t rows;
+  int64_t columns;
+  int64_t z_pitch; /* elements */
+  int64_t u_pitch;
+  int64_t all_rows; /* what the result is divided by */
+};
+
 /* Index 0: f32, 1: f64. */
 struct ProductKernels {
   void (*multiply[2])(const MultiplyTask& task, void* scratch);
@@ -62,6 +72,7 @@ struct ProductKernels {
   void (*bias_backward[2])(const BiasTask& task);
   /* Returns how many labels are the lowest index of their row's largest logit. */
   int32_t (*softmax[2])(const SoftmaxTask& task);
+  void (*softmax_curvature[2])(const SoftmaxCurvatureTask& task);
 };
 
 }  // namespace kith

@@ -233,6 +233,28 @@ void softmax_body(void* pointer, int64_t block, int32_t) {
   context.block_correct[block] = product().softmax[context.operands.z.dtype == KITH_F64 ? 1 : 0](task);
 }
 
+struct CurvatureContext {
+  View z;
+  View u;
+  int64_t rows; /* per block */
+  int64_t down; /* blocks in a matrix */
+};
+
+void curvature_body(void* pointer, int64_t block, int32_t) {
+  const CurvatureContext& context = *static_cast<const CurvatureContext*>(pointer);
+  const int64_t batch = block / context.down;
+  const int64_t first = block % context.down * context.rows;
+  SoftmaxCurvatureTask task = {};
+  task.rows = least(context.z.rows - first, context.rows);
+  task.columns = context.z.cols;
+  task.z = context.z.at(batch, first, 0);
+  task.z_pitch = context.z.row_stride;
+  task.u = context.u.at(batch, first, 0);
+  task.u_pitch = context.u.row_stride;
+  task.all_rows = context.z.rows;
+  product().softmax_curvature[context.z.dtype == KITH_F64 ? 1 : 0](task);
+}
+
 void finish_softmax(void* pointer, int64_t batch, int32_t) {
   const SoftmaxContext& context = *static_cast<const SoftmaxContext*>(pointer);
   if (context.operands.loss.data != nullptr) {
@@ -392,6 +414,22 @@ kith_status kith_softmax_cross_entropy(kith_queue* queue, int64_t batches, const
   const int64_t bytes = 8 * batches * z.rows * z.cols * z.size();
   if (entry.phase(batches * context.down, bytes, softmax_body, &context) != KITH_OK) return entry.status();
   if (entry.phase(batches, loss_bytes, finish_softmax, &context) != KITH_OK) return entry.status();
+  return entry.finish();
+}
+
+kith_status kith_softmax_curvature(kith_queue* queue, int64_t batches, const kith_batch* logits, const kith_batch* u,
+                                   kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_softmax_curvature");
+  CurvatureContext context = {};
+  if (!check_softmax_curvature(entry, batches, logits, u, &context.z, &context.u)) return entry.status();
+  const View& z = context.z;
+  if (z.rows == 0 || z.cols == 0) return entry.finish();
+  context.rows = z.cols < kSoftmaxElements ? kSoftmaxElements / z.cols : 1;
+  context.down = cut_into(z.rows, context.rows);
+  // Two exponentials an element.
+  const int64_t bytes = 16 * batches * z.rows * z.cols * z.size();
+  if (entry.phase(batches * context.down, bytes, curvature_body, &context) != KITH_OK) return entry.status();
   return entry.finish();
 }
 

@@ -205,6 +205,13 @@ bool check_softmax(Arguments& entry, int64_t batches, const kith_batch* logits, 
   return entry.disjoint(all[2].name, all[2].m, all[4].name, all[4].m, false);
 }
 
+bool check_softmax_curvature(Arguments& entry, int64_t batches, const kith_batch* logits, const kith_batch* u, View* z,
+                             View* u_view) {
+  return check_batches(entry, batches) && view(entry, "logits", logits, batches, false, z) &&
+         view(entry, "u", u, batches, true, u_view) && shaped(entry, "u", *u_view, z->dtype, z->rows, z->cols) &&
+         disjoint(entry, "u", *u_view, "logits", *z);
+}
+
 kith_status fail_label(Arguments& entry, int64_t batch, int64_t row, int32_t label, int64_t classes) {
   return entry.fail(KITH_INVALID, "the label of row %lld in batch %lld is %d; labels are 0 to %lld",
                     static_cast<long long>(row), static_cast<long long>(batch), label,

@@ -44,6 +44,8 @@ struct SoftmaxOperands {
 bool check_softmax(Arguments& entry, int64_t batches, const kith_batch* logits, const kith_matrix* labels,
                    const kith_batch* gradient, const kith_matrix* loss, const kith_matrix* correct,
                    SoftmaxOperands* operands);
+bool check_softmax_curvature(Arguments& entry, int64_t batches, const kith_batch* logits, const kith_batch* u, View* z,
+                             View* u_view);
 /* For a label that names no class. */
 kith_status fail_label(Arguments& entry, int64_t batch, int64_t row, int32_t label, int64_t classes);
 

@@ -292,6 +292,7 @@ public final class Abi {
   private final MethodHandle biasActivate;
   private final MethodHandle biasBackward;
   private final MethodHandle softmaxLoss;
+  private final MethodHandle softmaxCurvature;
   private final MethodHandle selectTop;
   private final MethodHandle selectAt;
   private final MethodHandle selectAbove;
@@ -394,6 +395,7 @@ public final class Abi {
     biasActivate = bind("kith_bias_activate", I32, PTR, I64, PTR, PTR, I32, PTR);
     biasBackward = bind("kith_bias_activate_backward", I32, PTR, I64, PTR, PTR, PTR, I32, PTR);
     softmaxLoss = bind("kith_softmax_cross_entropy", I32, PTR, I64, PTR, PTR, PTR, PTR, PTR, PTR);
+    softmaxCurvature = bind("kith_softmax_curvature", I32, PTR, I64, PTR, PTR, PTR);
 
     // family sparsify
     selectTop = bind("kith_select_top", I32, PTR, PTR, PTR, PTR, I64, I64, PTR, PTR, PTR);
@@ -1101,6 +1103,19 @@ public final class Abi {
           softmaxLoss.invokeExact(queue, batches, logits, labels, gradient, loss, correct, call);
     } catch (Throwable t) {
       throw broken("kith_softmax_cross_entropy", t);
+    }
+  }
+
+  public int softmaxCurvature(
+      MemorySegment queue,
+      long batches,
+      MemorySegment logits,
+      MemorySegment u,
+      MemorySegment call) {
+    try {
+      return (int) softmaxCurvature.invokeExact(queue, batches, logits, u, call);
+    } catch (Throwable t) {
+      throw broken("kith_softmax_curvature", t);
     }
   }
 

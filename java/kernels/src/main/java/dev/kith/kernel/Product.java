@@ -259,6 +259,34 @@ public final class Product {
     }
   }
 
+  /**
+   * u_b(r, .) = (diag(p) - p p^T) u_b(r, .) / rows with p = softmax of row r of the logits: the
+   * second derivative by the logits of the loss of {@link #softmaxCrossEntropy}, applied in place.
+   * Labels play no part in it. The same bits on every tier and device.
+   *
+   * @param batches how many, at least 0
+   * @param logits examples x classes
+   * @param u the shape of logits: directions, then products; shares no memory with logits
+   */
+  public static void softmaxCurvature(long batches, Batch logits, Batch u) {
+    String name = "softmaxCurvature";
+    checkBatches(name, batches, u, logits);
+    u.expect(name, "u", logits.rows(), logits.cols());
+    NativeQueue q = u.window().queue();
+    int mark = q.begin(name);
+    try {
+      MemorySegment x = use(q, logits, 0);
+      MemorySegment y = use(q, u, 1);
+      int status;
+      do {
+        status = q.abi().softmaxCurvature(q.handle(), batches, x, y, q.call());
+      } while (status == Abi.AGAIN);
+      q.check(status);
+    } finally {
+      q.end(mark);
+    }
+  }
+
   private static void checkFigure(
       String name, String figure, Window target, long batches, DType dtype, Window logits) {
     if (target != null) {

@@ -43,7 +43,11 @@ public enum Stream {
   /** Noise that a group draws together; likewise. */
   GROUP_NOISE(16),
   /** What a noisy channel adds to messages. */
-  CHANNEL(17);
+  CHANNEL(17),
+  /** Directions that a Hessian is multiplied by (Hutchinson); never secret. */
+  PROBE(18),
+  /** Labels that are drawn from the predictions of a model. */
+  LABEL(19);
 
   private final int tag;
 

@@ -427,6 +427,15 @@ class BadInputTest {
   }
 
   @Test
+  void directionsThatDoNotFitTheirLogits() {
+    DeviceMatrix z = f32(3, 5);
+    refused("3 x 4", () -> Product.softmaxCurvature(1, Batch.of(z), Batch.of(f32(3, 4))));
+    refused("F64", () -> Product.softmaxCurvature(1, Batch.of(z), Batch.of(f64(3, 5))));
+    refused("overlap", () -> Product.softmaxCurvature(1, Batch.of(z), Batch.of(z)));
+    refused("-1", () -> Product.softmaxCurvature(-1, Batch.of(z), Batch.of(f32(3, 5))));
+  }
+
+  @Test
   void labelsAndLogitsThatDoNotFit() {
     Batch z = Batch.of(f32(3, 5));
     DeviceMatrix labels = m(DType.I32, 1, 3);

@@ -74,6 +74,7 @@ class OperationsTest {
       multiply a, b, c                wwuuu
       bias h                          wwuuu
       bias backward d                 wwuuu
+      softmax curvature u             wwuuu
       softmax logits                  wwuuu
       top x                           wuuuu
       top F32 x, minus                w----
@@ -505,6 +506,18 @@ class OperationsTest {
         };
     line("bias h", t -> pass.apply(false, t));
     line("bias backward d", t -> pass.apply(true, t));
+    line(
+        "softmax curvature u",
+        t -> {
+          DeviceMatrix logits = matrix(session, t, 1, 3, 4);
+          Operand out = operand(session, t, 2, 3, 4);
+          return letter(
+              session,
+              0,
+              out,
+              (n, abi, q, c) ->
+                  abi.softmaxCurvature(q, 1, n.batch(logits), n.batch(out.matrix()), c));
+        });
     line(
         "softmax logits",
         t -> {

@@ -147,4 +147,27 @@ final class OracleProduct {
     double tiny = t == Arithmetic.F32 ? Float.MIN_NORMAL : Double.MIN_NORMAL;
     return new Bounded((p - hit) / rows, 2 * error / rows + tiny);
   }
+
+  /**
+   * One element of p_c (u_c - p.u) / rows. With q the relative error of a softmax, as above, T / S
+   * is off by 3 q times the mean of |u|: two sums and the products; u - T / S and its scaling add
+   * four roundings.
+   */
+  static Bounded curvature(Arithmetic t, double[] z, double[] u, int c, int rows) {
+    double max = largest(z);
+    double sum = partition(z);
+    double mean = 0;
+    double absolute = 0;
+    for (int k = 0; k < z.length; k++) {
+      double p = StrictMath.exp(z[k] - max) / sum;
+      mean += p * u[k];
+      absolute += p * Math.abs(u[k]);
+    }
+    double p = StrictMath.exp(z[c] - max) / sum;
+    double q = t.unit() * (spread(z) + z.length + 8);
+    double error = p * (3 * q * absolute + (q + 4 * t.unit()) * (Math.abs(u[c]) + absolute));
+    double tiny = t == Arithmetic.F32 ? Float.MIN_NORMAL : Double.MIN_NORMAL;
+    double flushed = tiny * (1 + Math.abs(u[c]) + absolute);
+    return new Bounded(p * (u[c] - mean) / rows, 2 * error / rows + flushed);
+  }
 }

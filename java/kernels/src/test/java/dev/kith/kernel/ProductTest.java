@@ -25,6 +25,7 @@ class ProductTest {
   static final List<Contract.Case> PRODUCTS = productCases();
   private static final List<Contract.Case> PASSES = passCases();
   private static final List<Contract.Case> SOFTMAX = softmaxCases();
+  private static final List<Contract.Case> CURVATURE = curvatureCases();
 
   @ParameterizedTest
   @MethodSource("dev.kith.kernel.Contract#rigs")
@@ -42,6 +43,12 @@ class ProductTest {
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void softmaxCrossEntropy(Rig rig) {
     Contract.run(rig, SOFTMAX);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void softmaxCurvature(Rig rig) {
+    Contract.run(rig, CURVATURE);
   }
 
   private static double[][][] sample(
@@ -485,6 +492,87 @@ class ProductTest {
           if (before != null) {
             loss.expect(before[0]);
           }
+        });
+  }
+
+  private static List<Contract.Case> curvatureCases() {
+    int[][] shapes = {
+      {1, 1, 1},
+      {1, 0, 3},
+      {2, 3, 0},
+      {0, 3, 2},
+      {2, 5, 2},
+      {3, 32, 10},
+      {1, 33, 31},
+      {2, 7, 33},
+      {1, 3, 1025},
+      {16, 64, 10}
+    };
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 70_000;
+    for (DType t : TYPES) {
+      for (int[] s : shapes) {
+        for (Samples.Kind kind : List.of(Samples.Kind.ORDINARY, Samples.Kind.INTEGERS)) {
+          cases.add(curvature(t, s[0], s[1], s[2], kind, seed++));
+        }
+      }
+    }
+    return cases;
+  }
+
+  private static Contract.Case curvature(
+      DType t, int batches, int rows, int classes, Samples.Kind kind, long seed) {
+    Supplier<double[][][]> z = Contract.once(() -> sample(kind, t, batches, rows, classes, seed));
+    Supplier<double[][][]> u =
+        Contract.once(
+            () -> {
+              double[][][] all =
+                  sample(Samples.Kind.ORDINARY, t, batches, rows, classes, seed + 500);
+              if (batches > 1 && rows > 1 && classes > 1) {
+                all[1][1][1] = Double.NaN;
+                all[0][1][0] = Double.POSITIVE_INFINITY;
+              }
+              return all;
+            });
+    Supplier<OracleProduct.Bounded[][][]> products =
+        Contract.once(
+            () -> {
+              OracleProduct.Bounded[][][] all = new OracleProduct.Bounded[batches][rows][classes];
+              for (int b = 0; b < batches; b++) {
+                for (int r = 0; r < rows; r++) {
+                  for (int c = 0; c < classes; c++) {
+                    all[b][r][c] =
+                        OracleProduct.curvature(
+                            Arithmetic.of(t), z.get()[b][r], u.get()[b][r], c, rows);
+                  }
+                }
+              }
+              return all;
+            });
+    Map<String, double[][][]> bits = new HashMap<>();
+    return new Contract.Case(
+        "softmax curvature of %d x %d x %d %s %s, seed %d"
+            .formatted(batches, rows, classes, t, kind, seed),
+        session -> {
+          BatchOperand logits = new BatchOperand(session, t, z.get(), rows, classes, 1, 3, 2);
+          BatchOperand out = new BatchOperand(session, t, u.get(), rows, classes, 2, 1, 0);
+          Product.softmaxCurvature(batches, logits.batch(), out.batch());
+          double[][][] actual = out.values(batches);
+          for (int b = 0; b < batches; b++) {
+            for (int r = 0; r < rows; r++) {
+              for (int c = 0; c < classes; c++) {
+                OracleProduct.Bounded want = products.get()[b][r][c];
+                // One element that is not finite makes all of its row NaN, up to the sign of inf.
+                boolean finite = Double.isFinite(want.value());
+                if (finite ? !want.holds(actual[b][r][c]) : Double.isFinite(actual[b][r][c])) {
+                  fail("u_%d(%d, %d) = %s, not %s".formatted(b, r, c, actual[b][r][c], want));
+                }
+              }
+            }
+          }
+          double[][][] first = bits.putIfAbsent("u", actual);
+          out.expect(first == null ? actual : first);
+          logits.expect(z.get());
         });
   }
 

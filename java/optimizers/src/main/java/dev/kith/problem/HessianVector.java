@@ -13,4 +13,18 @@ public interface HessianVector {
    * @param out products, localNodes x d; shares no memory with {@code x} or {@code v}
    */
   void hessianVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out);
+
+  /**
+   * The same on what {@link Problem#gradient} takes in this round: the Hessian of the function
+   * whose gradient that is. A problem without mini-batches has the full one in every round, which
+   * is what this does if it is not overridden.
+   *
+   * @param x parameters, localNodes x d
+   * @param v directions, localNodes x d
+   * @param out products, localNodes x d; shares no memory with {@code x} or {@code v}
+   * @param round number of the draw, as for {@link Problem#gradient}
+   */
+  default void hessianVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out, long round) {
+    hessianVector(x, v, out);
+  }
 }

@@ -59,6 +59,13 @@ final class LayerStack implements AutoCloseable {
     }
   }
 
+  /** What is applied to a direction. */
+  enum Curvature {
+    HESSIAN,
+    /** Without the second derivatives of the logits by the parameters. */
+    GAUSS_NEWTON
+  }
+
   /** Mean loss and number of correct rows of every model. */
   static final class Scores {
     private final double[] losses;
@@ -86,7 +93,8 @@ final class LayerStack implements AutoCloseable {
   private final List<Layout.Tensor> biases = new ArrayList<>();
   private final DeviceMatrix[] outputs;
   private final DeviceMatrix[] deltas;
-  private Optional<DeviceMatrix> inputs = Optional.empty();
+  private final DeviceMatrix[] tangents;
+  private final DeviceMatrix[] deltaTangents;
 
   LayerStack(Queue queue, DType dtype, int features, int[] hidden, int classes) {
     this.queue = queue;
@@ -107,6 +115,8 @@ final class LayerStack implements AutoCloseable {
     }
     this.outputs = new DeviceMatrix[layers()];
     this.deltas = new DeviceMatrix[layers()];
+    this.tangents = new DeviceMatrix[layers()];
+    this.deltaTangents = new DeviceMatrix[layers()];
   }
 
   Layout layout() {
@@ -118,21 +128,12 @@ final class LayerStack implements AutoCloseable {
   }
 
   /** How many of {@code models} with this many rows each go through at a time. */
-  int chunk(int rows, int models) {
+  int chunk(long rows, int models) {
     long perRow = 0;
     for (int width : widths) {
       perRow += 2L * width;
     }
     return Math.clamp(MOST_ELEMENTS / Math.max(1, rows * perRow), 1, models);
-  }
-
-  /** A matrix for gathered samples, rows x features; its content is lost at the next call. */
-  DeviceMatrix inputs(long rows) {
-    if (inputs.isEmpty() || inputs.get().rows() != rows) {
-      inputs.ifPresent(DeviceMatrix::close);
-      inputs = Optional.of(DeviceMatrix.allocate(queue, rows, widths[0], dtype));
-    }
-    return inputs.get();
   }
 
   /** Loss and hits of {@code models} models, each on its batch of {@code rows}. */
@@ -172,6 +173,26 @@ final class LayerStack implements AutoCloseable {
     }
   }
 
+  /** What the models predict: for every row of every model the probabilities of the classes. */
+  double[][] probabilities(int models, Batch rows, Parameters x) {
+    int classes = widths[widths.length - 1];
+    Batch logits = forward(models, rows, x);
+    try (DeviceMatrix zeros = DeviceMatrix.allocate(queue, models, rows.rows(), DType.I32);
+        DeviceMatrix softmax = logits.base().rows(0, models * rows.rows())) {
+      zeros.fill(0);
+      // The gradient is (softmax - [class 0]) / rows.
+      Product.softmaxCrossEntropy(
+          models, logits, zeros, Optional.of(logits), Optional.empty(), Optional.empty());
+      double[] flat = softmax.toDoubles();
+      double[][] probabilities = new double[flat.length / classes][classes];
+      for (int k = 0; k < flat.length; k++) {
+        probabilities[k / classes][k % classes] =
+            flat[k] * rows.rows() + (k % classes == 0 ? 1 : 0);
+      }
+      return probabilities;
+    }
+  }
+
   /** Writes the gradients of {@code models} models into the rows of g from {@code firstRow} on. */
   void gradient(
       int models, Batch rows, DeviceMatrix labels, Parameters x, DeviceMatrix g, int firstRow) {
@@ -195,6 +216,86 @@ final class LayerStack implements AutoCloseable {
   }
 
   /**
+   * Writes the products of {@code models} models with their directions v into the rows of out from
+   * {@code firstRow} on. With R the derivative along v, z = h W^T + b and d the gradient by z:
+   *
+   * <pre>
+   * forward:   Rz = h V^T + Rh W^T + Rb,   Rh' = [h' &gt; 0] Rz
+   * last:      Rd = (diag(p) - p p^T) Rz / rows
+   * backward:  RW = Rd^T h + d^T Rh,   R(d below) = [h &gt; 0] (Rd W + d V)
+   * </pre>
+   *
+   * <p>The Gauss-Newton matrix leaves out all terms with d.
+   */
+  void product(
+      Curvature kind,
+      int models,
+      Batch rows,
+      DeviceMatrix labels,
+      Parameters x,
+      Parameters v,
+      DeviceMatrix out,
+      int firstRow) {
+    boolean full = kind == Curvature.HESSIAN && layers() > 1;
+    Parameters products = Parameters.rows(out, firstRow);
+    Batch logits = forward(models, rows, x);
+    Batch deltaTangent = tangent(models, rows, x, v, products);
+    Product.softmaxCurvature(models, logits, deltaTangent);
+    Batch delta = logits;
+    if (full) {
+      Product.softmaxCrossEntropy(
+          models, logits, labels, Optional.of(logits), Optional.empty(), Optional.empty());
+    }
+    for (int l = layers() - 1; l >= 0; l--) {
+      boolean hidden = l < layers() - 1;
+      Batch output = window(outputs[l], models, rows.rows());
+      Batch bias = products.bias(biases.get(l));
+      if (hidden && full) {
+        // For the zeros where ReLU was closed; the sum is written anew below.
+        Product.biasActivateBackward(models, output, delta, bias, true);
+      }
+      Product.biasActivateBackward(models, output, deltaTangent, bias, hidden);
+      Batch input = l == 0 ? rows : window(outputs[l - 1], models, rows.rows());
+      Batch weight = products.weight(weights.get(l));
+      Product.multiply(models, 1, deltaTangent, true, input, false, 0, weight);
+      if (l == 0) {
+        break;
+      }
+      Batch below = space(deltaTangents, l - 1, models, rows.rows());
+      Product.multiply(models, 1, deltaTangent, false, x.weight(weights.get(l)), false, 0, below);
+      if (full) {
+        Batch inputTangent = window(tangents[l - 1], models, rows.rows());
+        Product.multiply(models, 1, delta, true, inputTangent, false, 1, weight);
+        Product.multiply(models, 1, delta, false, v.weight(weights.get(l)), false, 1, below);
+        Batch deltaBelow = space(deltas, l - 1, models, rows.rows());
+        Product.multiply(models, 1, delta, false, x.weight(weights.get(l)), false, 0, deltaBelow);
+        delta = deltaBelow;
+      }
+      deltaTangent = below;
+    }
+  }
+
+  /** The derivative of the logits along v; {@code unused} takes sums that nobody reads. */
+  private Batch tangent(int models, Batch rows, Parameters x, Parameters v, Parameters unused) {
+    Batch below = rows;
+    for (int l = 0; l < layers(); l++) {
+      Batch input = l == 0 ? rows : window(outputs[l - 1], models, rows.rows());
+      Batch z = space(tangents, l, models, rows.rows());
+      Product.multiply(models, 1, input, false, v.weight(weights.get(l)), true, 0, z);
+      if (l > 0) {
+        Product.multiply(models, 1, below, false, x.weight(weights.get(l)), true, 1, z);
+      }
+      Product.biasActivate(models, z, v.bias(biases.get(l)), false);
+      if (l < layers() - 1) {
+        Batch output = window(outputs[l], models, rows.rows());
+        Product.biasActivateBackward(models, output, z, unused.bias(biases.get(l)), true);
+      }
+      below = z;
+    }
+    return below;
+  }
+
+  /**
    * Writes into a row of g the sum of the gradients of all {@code inputs}, each shortened to norm
    * {@code clip} where it is longer, over {@code divisor}.
    *
@@ -202,7 +303,7 @@ final class LayerStack implements AutoCloseable {
    * l, so its square is the sum over l of |d_l|^2 (|h_(l-1)|^2 + 1): no gradient of an example is
    * formed. Every d_l is then scaled by the factor of its example.
    *
-   * @param inputs what {@link #inputs} gave
+   * @param inputs one example a row
    */
   void clippedGradient(
       DeviceMatrix inputs,
@@ -306,8 +407,7 @@ final class LayerStack implements AutoCloseable {
 
   @Override
   public void close() {
-    inputs.ifPresent(DeviceMatrix::close);
-    for (DeviceMatrix[] kept : new DeviceMatrix[][] {outputs, deltas}) {
+    for (DeviceMatrix[] kept : new DeviceMatrix[][] {outputs, deltas, tangents, deltaTangents}) {
       for (DeviceMatrix matrix : kept) {
         if (matrix != null) {
           matrix.close();

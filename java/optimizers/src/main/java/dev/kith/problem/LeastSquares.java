@@ -16,9 +16,10 @@ import java.util.Arrays;
  *
  * <pre>prox_{t f_i}(v) = v - t (a_i^T v - y_i) / (1 + t |a_i|^2) a_i</pre>
  *
- * <p>Used by one thread at a time.
+ * <p>Its Hessian a_i a_i^T is its Gauss-Newton matrix too. Used by one thread at a time.
  */
-public final class LeastSquares implements Problem, Value, Proximal {
+public final class LeastSquares
+    implements Problem, Value, Proximal, HessianVector, GaussNewtonVector {
   private final Layout layout;
   private final int nodes;
   private final int firstNode;
@@ -100,6 +101,18 @@ public final class LeastSquares implements Problem, Value, Proximal {
         Mixing.combine(Expression.outer(v).plusOuter(1, coefficients, picked), out);
       }
     }
+  }
+
+  @Override
+  public void hessianVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out) {
+    try (DeviceMatrix slopes = DeviceMatrix.row(v.queue(), Reduction.dots(v, records))) {
+      Mixing.combine(Expression.outer(1, slopes, records), out);
+    }
+  }
+
+  @Override
+  public void gaussNewtonVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out) {
+    hessianVector(x, v, out);
   }
 
   /** a_i^T x_i - y_i. */

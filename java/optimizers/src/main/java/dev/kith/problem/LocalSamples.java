@@ -5,6 +5,7 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
 import dev.kith.kernel.Batch;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -83,12 +84,36 @@ final class LocalSamples implements AutoCloseable {
     return of(queue, dtype, data, new int[][] {all}, 0, 1);
   }
 
+  /** Records in double precision; of node i those of row firstNode + i. */
+  static LocalSamples of(
+      Queue queue, DType dtype, double[][][] records, int[][] classes, int firstNode, int nodes) {
+    int[] starts = new int[nodes + 1];
+    for (int i = 0; i < nodes; i++) {
+      starts[i + 1] = Math.addExact(starts[i], records[firstNode + i].length);
+    }
+    int[] labels = new int[starts[nodes]];
+    int d = records[0][0].length;
+    DeviceMatrix features = DeviceMatrix.allocate(queue, starts[nodes], d, dtype);
+    for (int i = 0; i < nodes; i++) {
+      System.arraycopy(classes[firstNode + i], 0, labels, starts[i], starts[i + 1] - starts[i]);
+      try (DeviceMatrix rows = features.rows(starts[i], starts[i + 1])) {
+        rows.upload(
+            Arrays.stream(records[firstNode + i]).flatMapToDouble(Arrays::stream).toArray());
+      }
+    }
+    return new LocalSamples(queue, features, labels, starts);
+  }
+
   DeviceMatrix features() {
     return features;
   }
 
   List<Run> runs() {
     return runs;
+  }
+
+  int nodes() {
+    return starts.length - 1;
   }
 
   int start(int node) {

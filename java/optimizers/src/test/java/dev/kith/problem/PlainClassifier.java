@@ -77,25 +77,64 @@ final class PlainClassifier {
       double[][] h = forward(x, data, sample);
       double[] delta = softmax(h[widths.length - 1]);
       delta[data.label(sample)] -= 1;
-      int at = x.length;
-      for (int l = widths.length - 1; l > 0; l--) {
-        int bias = at - widths[l];
-        int weight = bias - widths[l] * widths[l - 1];
-        double[] below = new double[widths[l - 1]];
-        for (int o = 0; o < widths[l]; o++) {
-          gradient[bias + o] += delta[o] / samples.length;
-          for (int i = 0; i < widths[l - 1]; i++) {
-            gradient[weight + o * widths[l - 1] + i] += delta[o] * h[l - 1][i] / samples.length;
-            below[i] += delta[o] * x[weight + o * widths[l - 1] + i];
-          }
-        }
-        for (int i = 0; i < widths[l - 1]; i++) {
-          below[i] = h[l - 1][i] > 0 ? below[i] : 0;
-        }
-        delta = below;
-        at = weight;
-      }
+      backward(x, h, delta, samples.length, gradient);
     }
     return gradient;
+  }
+
+  /** Adds what the delta of the logits gives, over {@code count}. */
+  private void backward(double[] x, double[][] h, double[] top, int count, double[] gradient) {
+    double[] delta = top;
+    int at = x.length;
+    for (int l = widths.length - 1; l > 0; l--) {
+      int bias = at - widths[l];
+      int weight = bias - widths[l] * widths[l - 1];
+      double[] below = new double[widths[l - 1]];
+      for (int o = 0; o < widths[l]; o++) {
+        gradient[bias + o] += delta[o] / count;
+        for (int i = 0; i < widths[l - 1]; i++) {
+          gradient[weight + o * widths[l - 1] + i] += delta[o] * h[l - 1][i] / count;
+          below[i] += delta[o] * x[weight + o * widths[l - 1] + i];
+        }
+      }
+      for (int i = 0; i < widths[l - 1]; i++) {
+        below[i] = h[l - 1][i] > 0 ? below[i] : 0;
+      }
+      delta = below;
+      at = weight;
+    }
+  }
+
+  /**
+   * (1/m) sum_j J_j^T (diag(p_j) - p_j p_j^T) J_j v, with rows of J_j from the loops of {@link
+   * #gradient} where only one class has a delta.
+   */
+  double[] gaussNewton(double[] x, double[] v, ClassificationData data, int... samples) {
+    int classes = widths[widths.length - 1];
+    double[] product = new double[x.length];
+    for (int sample : samples) {
+      double[][] jacobian = new double[classes][];
+      double[] slopes = new double[classes];
+      for (int c = 0; c < classes; c++) {
+        double[] delta = new double[classes];
+        delta[c] = 1;
+        jacobian[c] = new double[x.length];
+        backward(x, forward(x, data, sample), delta, 1, jacobian[c]);
+        for (int k = 0; k < x.length; k++) {
+          slopes[c] += jacobian[c][k] * v[k];
+        }
+      }
+      double[] p = softmax(forward(x, data, sample)[widths.length - 1]);
+      double mean = 0;
+      for (int c = 0; c < classes; c++) {
+        mean += p[c] * slopes[c];
+      }
+      for (int c = 0; c < classes; c++) {
+        for (int k = 0; k < x.length; k++) {
+          product[k] += p[c] * (slopes[c] - mean) * jacobian[c][k] / samples.length;
+        }
+      }
+    }
+    return product;
   }
 }
