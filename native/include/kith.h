@@ -818,6 +818,35 @@ KITH_API kith_status kith_cg_update(kith_queue* queue, const kith_matrix* alpha,
                                     const kith_matrix* r, const kith_matrix* w, const kith_matrix* p,
                                     const kith_matrix* s, const kith_matrix* x, kith_call* call);
 
+/* ---- family factorization ------------------------------------------------------------------------------------ */
+
+/*
+ * Batches of matrices as in the family product, each by itself, f32 or f64. All arithmetic is f64, whatever the dtype: a
+ * matrix is widened, multiplied by the power of two that brings its largest element into [1, 2), and results are rounded
+ * once. Every element is formed by one order of operations, so that bits do not depend on tier, threads, device or the size
+ * of the batch. A result may be the window that it is made from. No matrix has more than 1,024 columns. A matrix with a NaN
+ * or an infinity gives NaN in all its results.
+ */
+
+/*
+ * Eigenvalues of symmetric a_b (n x n; only elements (r, c), c <= r, are read), ascending, in values_b (1 x n), and in
+ * column k of vectors_b (n x n, or NULL) the eigenvector of value k; equal values in the order of the rows they came from.
+ * Jacobi's method in parallel order: sweeps of rotations of every pair, until the norm of what lies beside the diagonal is
+ * at most 2^-52 times the norm of a_b, at most 30. Then |a v - lambda v| is of the order n 2^-52 |a|, and vectors are
+ * orthonormal to the order n 2^-52.
+ * sweeps (I32, 1 x batches, or NULL): how many; -1 where 30 did not reach it, or a_b is not finite.
+ */
+KITH_API kith_status kith_eigen(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* values,
+                                const kith_batch* vectors, const kith_matrix* sweeps, kith_call* call);
+
+/*
+ * a_b = q_b r_b by Householder's reflections: a_b and q_b m x n with m >= n, q_b with orthonormal columns, r_b (n x n, or
+ * NULL) upper triangular, zero below, with no negative element on its diagonal. Where columns depend on each other, q_b is
+ * orthonormal all the same, and r_b has a zero, or what rounding left of it, on its diagonal.
+ */
+KITH_API kith_status kith_qr(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* q,
+                             const kith_batch* r, kith_call* call);
+
 /* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
 
 /*

@@ -3,8 +3,6 @@
 
 namespace kith {
 
-namespace {
-
 bool view(Arguments& entry, const char* name, const kith_batch* batch, int64_t batches, bool written, View* out) {
   if (!entry.ok()) return false;
   if (batch == nullptr || batch->base == nullptr) {
@@ -13,7 +11,7 @@ bool view(Arguments& entry, const char* name, const kith_batch* batch, int64_t b
   }
   const kith_batch& b = *batch;
   if (b.base->dtype != KITH_F32 && b.base->dtype != KITH_F64) {
-    entry.fail(KITH_UNSUPPORTED, "%s is %s; products take f32 and f64", name, dtype_name(b.base->dtype));
+    entry.fail(KITH_UNSUPPORTED, "%s is %s; batches are of f32 or f64", name, dtype_name(b.base->dtype));
     return false;
   }
   if (b.rows < 0 || b.cols < 0 || b.batch_stride < 0 || (b.rows > 1 && b.row_stride < b.cols)) {
@@ -74,6 +72,8 @@ bool shaped(Arguments& entry, const char* name, const View& v, int32_t dtype, in
   return true;
 }
 
+namespace {
+
 // Intervals of these lengths that repeat every `stride`, the second `distance` behind the first, never meet.
 bool apart(int64_t distance, int64_t stride, int64_t a_length, int64_t b_length) {
   if (stride <= 0) return false;
@@ -81,6 +81,8 @@ bool apart(int64_t distance, int64_t stride, int64_t a_length, int64_t b_length)
   if (d < 0) d += stride;
   return d >= a_length && b_length <= stride - d;
 }
+
+}  // namespace
 
 // Both of one dtype. An overlap may be claimed where batches interleave in unlike strides, and is never missed.
 bool disjoint(Arguments& entry, const char* a_name, const View& a, const char* b_name, const View& b) {
@@ -114,6 +116,8 @@ bool check_batches(Arguments& entry, int64_t batches) {
   entry.fail(KITH_INVALID, "batches is %lld; give 0 or more", static_cast<long long>(batches));
   return false;
 }
+
+namespace {
 
 bool check_activation(Arguments& entry, int32_t activation) {
   if (activation == KITH_IDENTITY || activation == KITH_RELU) return true;

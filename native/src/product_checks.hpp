@@ -23,6 +23,13 @@ struct View {
   }
 };
 
+/* Rules of batches that other families share. A batch that is written has no matrix inside another one. */
+bool check_batches(Arguments& entry, int64_t batches);
+bool view(Arguments& entry, const char* name, const kith_batch* batch, int64_t batches, bool written, View* out);
+bool shaped(Arguments& entry, const char* name, const View& v, int32_t dtype, int64_t rows, int64_t cols);
+bool same(const View& a, const View& b);
+bool disjoint(Arguments& entry, const char* a_name, const View& a, const char* b_name, const View& b);
+
 bool check_multiply(Arguments& entry, int64_t batches, const kith_batch* a, int32_t transpose_a, const kith_batch* b,
                     int32_t transpose_b, const kith_batch* c, View* a_view, View* b_view, View* c_view);
 bool check_bias_activate(Arguments& entry, int64_t batches, const kith_batch* h, const kith_batch* bias,

@@ -316,6 +316,8 @@ public final class Abi {
   private final MethodHandle oasisStep;
   private final MethodHandle dots;
   private final MethodHandle cgUpdate;
+  private final MethodHandle eigen;
+  private final MethodHandle qr;
   private final MethodHandle twin;
 
   /**
@@ -449,6 +451,10 @@ public final class Abi {
     oasisStep = bind("kith_oasis_step", I32, PTR, F64, I32, PTR, PTR, PTR, PTR, PTR, PTR);
     dots = bind("kith_dots", I32, PTR, PTR, PTR, PTR, PTR);
     cgUpdate = bind("kith_cg_update", I32, PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR);
+
+    // family factorization
+    eigen = bind("kith_eigen", I32, PTR, I64, PTR, PTR, PTR, PTR, PTR);
+    qr = bind("kith_qr", I32, PTR, I64, PTR, PTR, PTR, PTR);
 
     // what the benchmarks compare with
     twin = bind("kith_twin", I32, PTR, PTR, I32, PTR, I32, I32, PTR, PTR);
@@ -1500,6 +1506,37 @@ public final class Abi {
       return (int) cgUpdate.invokeExact(queue, alpha, beta, r, w, p, s, x, call);
     } catch (Throwable t) {
       throw broken("kith_cg_update", t);
+    }
+  }
+
+  // ---- family factorization
+
+  public int eigen(
+      MemorySegment queue,
+      long batches,
+      MemorySegment a,
+      MemorySegment values,
+      MemorySegment vectors,
+      MemorySegment sweeps,
+      MemorySegment call) {
+    try {
+      return (int) eigen.invokeExact(queue, batches, a, values, vectors, sweeps, call);
+    } catch (Throwable t) {
+      throw broken("kith_eigen", t);
+    }
+  }
+
+  public int qr(
+      MemorySegment queue,
+      long batches,
+      MemorySegment a,
+      MemorySegment q,
+      MemorySegment r,
+      MemorySegment call) {
+    try {
+      return (int) qr.invokeExact(queue, batches, a, q, r, call);
+    } catch (Throwable t) {
+      throw broken("kith_qr", t);
     }
   }
 

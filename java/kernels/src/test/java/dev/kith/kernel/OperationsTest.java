@@ -132,6 +132,13 @@ class OperationsTest {
       dots F32 r, out                 -w---
       conjugate x                     wwuuu
       conjugate F32 x, alpha          -w---
+      eigen a                         wwuuu
+      eigen F32 a, values             w-uuu
+      eigen F32 a, vectors            w-uuu
+      eigen F32 a, sweeps             ----w
+      qr a                            wwuuu
+      qr F32 a, q                     w-uuu
+      qr F32 a, r                     w-uuu
       twin source and target          wwwwu
       """;
 
@@ -150,6 +157,7 @@ class OperationsTest {
       lowRank(session);
       noise(session);
       curvature(session);
+      factorization(session);
     }
     assertEquals(TABLE.lines().sorted().toList(), measured.stream().sorted().toList());
   }
@@ -1084,5 +1092,42 @@ class OperationsTest {
                 n.matrix(m.get(3)),
                 n.matrix(solution.matrix()),
                 c));
+  }
+
+  private void factorization(Rig.Session session) {
+    line("eigen a", t -> eigen(session, t, t, t, DType.I32));
+    line("eigen F32 a, values", t -> eigen(session, DType.F32, t, DType.F32, DType.I32));
+    line("eigen F32 a, vectors", t -> eigen(session, DType.F32, DType.F32, t, DType.I32));
+    line("eigen F32 a, sweeps", t -> eigen(session, DType.F32, DType.F32, DType.F32, t));
+    line("qr a", t -> qr(session, t, t, t));
+    line("qr F32 a, q", t -> qr(session, DType.F32, t, DType.F32));
+    line("qr F32 a, r", t -> qr(session, DType.F32, DType.F32, t));
+  }
+
+  /** Of 1 x 1 matrices. */
+  private static String eigen(
+      Rig.Session session, DType a, DType values, DType vectors, DType sweeps) {
+    DeviceMatrix from = matrix(session, a, 3, 1, 1);
+    Operand value = operand(session, values, 0, 1, 1);
+    DeviceMatrix vector = matrix(session, vectors, 0, 1, 1);
+    DeviceMatrix count = matrix(session, sweeps, 0, 1, 1);
+    return letter(
+        session,
+        3,
+        value,
+        (n, abi, q, c) ->
+            abi.eigen(
+                q, 1, n.batch(from), n.batch(value.matrix()), n.batch(vector), n.matrix(count), c));
+  }
+
+  private static String qr(Rig.Session session, DType a, DType orthonormal, DType triangle) {
+    DeviceMatrix from = matrix(session, a, -3, 1, 1);
+    DeviceMatrix left = matrix(session, orthonormal, 0, 1, 1);
+    Operand right = operand(session, triangle, 0, 1, 1);
+    return letter(
+        session,
+        3,
+        right,
+        (n, abi, q, c) -> abi.qr(q, 1, n.batch(from), n.batch(left), n.batch(right.matrix()), c));
   }
 }

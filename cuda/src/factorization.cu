@@ -1,0 +1,154 @@
+/*
+ * Factorizations of many matrices; formulas and bounds in kith.h, the steps, which the CPU shares, in
+ * native/src/factorization_steps.hpp.
+ *
+ * A block has a matrix at a time, in a workspace of f64 in device memory that the caches hold when it is small; a thread
+ * has a column, or an element of a round of rotations. Sums over rows are chains of one thread. Bytes and operations as on
+ * the CPU; a batch fills the device from a few matrices per multiprocessor on, and a single one does not.
+ * Determinism: the order of operations is that of the steps, whatever the launch; the bits are the CPU's.
+ * Emulated: all.
+ */
+#include <cmath>
+
+#include "convert.hpp"
+#include "factorization_checks.hpp"
+#include "host.hpp"
+#include "launch.hpp"
+
+namespace kith {
+
+namespace {
+
+#ifdef KITH_EMULATED
+#define KITH_STEP_BOTH inline
+#else
+#define KITH_STEP_BOTH __host__ __device__ __forceinline__
+#endif
+#define KITH_STEP KITH_DEVICE
+#define KITH_STEP_BODY
+
+#include "factorization_steps.hpp"
+
+constexpr int kThreads = 128;
+constexpr int kPerMultiprocessor = 8;
+
+/* The threads of a block have the matrix. */
+struct Threads {
+  using V = double;
+  static constexpr int kWidth = 1;
+  static constexpr int64_t kStrip = kFactorSide; /* one: a thread keeps its columns */
+
+  KITH_DEVICE double load(const double* at) const { return *at; }
+  KITH_DEVICE void store(double* at, double v) const { *at = v; }
+  KITH_DEVICE double set(double value) const { return value; }
+  KITH_DEVICE double fma(double a, double b, double c) const { return __fma_rn(a, b, c); }
+  KITH_DEVICE double root(double a) const { return sqrt(a); }
+  KITH_DEVICE int64_t bits(double a) const { return __double_as_longlong(a); }
+  KITH_DEVICE double number(int64_t bits) const { return __longlong_as_double(bits); }
+  KITH_DEVICE void barrier() const { __syncthreads(); }
+
+  template <class F>
+  KITH_DEVICE void columns(int64_t from, int64_t to, F f) const {
+    for (int64_t j = from + threadIdx.x; j < to; j += blockDim.x) f(Count<1>{}, j);
+  }
+  template <class F>
+  KITH_DEVICE void elements(int64_t rows, int64_t from, int64_t to, F f) const {
+    const int64_t width = to - from;
+    for (int64_t at = threadIdx.x; at < rows * width; at += blockDim.x) f(at / width, Count<1>{}, from + at % width);
+  }
+  template <class F>
+  KITH_DEVICE void cells(int64_t rows, int64_t cols, F f) const {
+    for (int64_t at = threadIdx.x; at < rows * cols; at += blockDim.x) f(at / cols, at % cols);
+  }
+  template <class F>
+  KITH_DEVICE void items(int64_t n, F f) const {
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) f(i);
+  }
+  template <class F>
+  KITH_DEVICE void one(F f) const {
+    if (threadIdx.x == 0) f();
+  }
+
+  KITH_DEVICE void put(double* row, int64_t h, int64_t below, int64_t k, double above, double beneath) const {
+    row[k == 0 ? 0 : k < h - 1 ? k + 1 : below + h - 1] = above;
+    row[k > 0 ? below + k - 1 : h > 1 ? 1 : below] = beneath;
+  }
+  KITH_DEVICE void settle(double*, int64_t, int64_t) const {}
+};
+
+struct Job {
+  FactorTask first;
+  int64_t batches;
+  int64_t in_stride; /* bytes from one matrix to the next */
+  int64_t out_stride;
+  int64_t second_stride;
+  double* workspace;
+  int64_t pitch; /* doubles of a workspace */
+};
+
+KITH_DEVICE FactorMatrix moved(const FactorMatrix& m, int64_t bytes) {
+  return FactorMatrix{m.data == nullptr ? nullptr : m.data + bytes, m.stride};
+}
+
+KITH_KERNEL(kThreads) void factorize(Job job) {
+  double* const workspace = job.workspace + blockIdx.x * job.pitch;
+  const Threads threads;
+  for (int64_t b = blockIdx.x; b < job.batches; b += gridDim.x) {
+    FactorTask task = job.first;
+    task.in = moved(task.in, b * job.in_stride);
+    task.out = moved(task.out, b * job.out_stride);
+    task.second = moved(task.second, b * job.second_stride);
+    if (task.count != nullptr) task.count += b;
+    FactorState state = {};
+    if (task.operation == kEigen) {
+      eigen(threads, task, state, workspace, INT64_MAX);
+    } else {
+      qr(threads, task, state, workspace, INT64_MAX);
+    }
+    __syncthreads();
+  }
+}
+
+kith_status run(Entry& entry, const FactorOperands& operands) {
+  const FactorTask task = factor_task(operands, 0);
+  if (operands.batches == 0 || task.cols == 0) return entry.finish();
+  const unsigned blocks = entry.grid(operands.batches, kPerMultiprocessor);
+  const int64_t pitch = padded(workspace_size(task));
+  double* const workspace = static_cast<double*>(entry.scratch(blocks * pitch * static_cast<int64_t>(sizeof(double))));
+  if (workspace == nullptr) return entry.status();
+  const Job job = {task,
+                   operands.batches,
+                   operands.in.batch_stride * operands.in.size(),
+                   operands.out.batch_stride * operands.out.size(),
+                   operands.second.batch_stride * operands.second.size(),
+                   workspace,
+                   pitch};
+  entry.launched(KITH_LAUNCH(factorize, blocks, kThreads, 0, entry.stream(), job));
+  return entry.finish();
+}
+
+}  // namespace
+
+}  // namespace kith
+
+extern "C" {
+
+kith_status kith_eigen(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* values,
+                       const kith_batch* vectors, const kith_matrix* sweeps, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_eigen");
+  FactorOperands operands = {};
+  if (!check_eigen(entry, batches, a, values, vectors, sweeps, &operands)) return entry.status();
+  return run(entry, operands);
+}
+
+kith_status kith_qr(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* q, const kith_batch* r,
+                    kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_qr");
+  FactorOperands operands = {};
+  if (!check_qr(entry, batches, a, q, r, &operands)) return entry.status();
+  return run(entry, operands);
+}
+
+}  // extern "C"

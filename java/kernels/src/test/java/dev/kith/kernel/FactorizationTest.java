@@ -1,0 +1,240 @@
+package dev.kith.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.kith.device.DType;
+import dev.kith.device.Device;
+import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Queue;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Supplier;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * The family factorization: the bits of one thread of the CPU on every tier, thread count, cut and
+ * device, and nothing written beside the results. What the bits are worth {@link
+ * FactorizationLawsTest} says.
+ */
+class FactorizationTest {
+  private static final List<DType> TYPES = List.of(DType.F32, DType.F64);
+  private static final List<Contract.Case> EIGEN = eigenCases();
+  private static final List<Contract.Case> QR = qrCases();
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void eigen(Rig rig) {
+    Contract.run(rig, EIGEN);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void qr(Rig rig) {
+    Contract.run(rig, QR);
+  }
+
+  /** Matrices in the rows of an operand, with gaps between their rows or none. */
+  static final class Family {
+    final DType dtype;
+    final int rows;
+    final int cols;
+    final int stride;
+    final double[][] values;
+
+    Family(DType t, Samples.Kind kind, int batches, int rows, int cols, int gap, long seed) {
+      dtype = t;
+      this.rows = rows;
+      this.cols = cols;
+      stride = cols + gap;
+      // A batch of none has a base all the same.
+      values = Samples.matrix(kind, t, Math.max(batches, 1), rows * stride, seed);
+    }
+
+    int width() {
+      return rows * stride;
+    }
+
+    Batch batch(DeviceMatrix m) {
+      return Batch.of(m, 0, rows, cols, stride, m.stride());
+    }
+
+    double at(int b, int i, int j) {
+      return values[b][i * stride + j];
+    }
+
+    double[][] matrix(double[][] of, int b) {
+      double[][] m = new double[rows][cols];
+      for (int i = 0; i < rows; i++) {
+        System.arraycopy(of[b], i * stride, m[i], 0, cols);
+      }
+      return m;
+    }
+  }
+
+  /** What an operation writes into each of some matrices, in order. */
+  interface Run {
+    void on(List<DeviceMatrix> matrices);
+  }
+
+  /** Runs an operation on the CPU with one thread on matrices with these values. */
+  static List<double[][]> plainly(List<DType> types, List<double[][]> values, Run run) {
+    Device cpu = Device.cpu();
+    int threads = cpu.threads();
+    cpu.threads(1);
+    try (Queue queue = cpu.newQueue()) {
+      List<DeviceMatrix> matrices = new ArrayList<>();
+      for (int i = 0; i < types.size(); i++) {
+        int cols = values.get(i).length == 0 ? 0 : values.get(i)[0].length;
+        DeviceMatrix m = DeviceMatrix.allocate(queue, values.get(i).length, cols, types.get(i));
+        double[] all = Arrays.stream(values.get(i)).flatMapToDouble(Arrays::stream).toArray();
+        switch (types.get(i)) {
+          case F64 -> m.upload(all);
+          case F32 -> {
+            float[] narrow = new float[all.length];
+            for (int k = 0; k < all.length; k++) {
+              narrow[k] = (float) all[k];
+            }
+            m.upload(narrow);
+          }
+          default -> m.upload(Arrays.stream(all).mapToInt(v -> (int) v).toArray());
+        }
+        matrices.add(m);
+      }
+      run.on(matrices);
+      List<double[][]> results = new ArrayList<>();
+      for (DeviceMatrix m : matrices) {
+        double[] all = m.toDoubles();
+        double[][] rows = new double[(int) m.rows()][(int) m.cols()];
+        for (int r = 0; r < rows.length; r++) {
+          System.arraycopy(all, r * rows[r].length, rows[r], 0, rows[r].length);
+        }
+        results.add(rows);
+        m.close();
+      }
+      return results;
+    } finally {
+      cpu.threads(threads);
+    }
+  }
+
+  private static Contract.Case sameBits(
+      String name, List<DType> types, List<double[][]> values, Run run) {
+    Supplier<List<double[][]>> expected = Contract.once(() -> plainly(types, values, run));
+    return new Contract.Case(
+        name,
+        session -> {
+          List<double[][]> right = expected.get();
+          List<Operand> operands = new ArrayList<>();
+          for (int i = 0; i < types.size(); i++) {
+            int cols = values.get(i).length == 0 ? 0 : values.get(i)[0].length;
+            operands.add(session.operand(types.get(i), values.get(i), cols));
+          }
+          run.on(operands.stream().map(Operand::matrix).toList());
+          for (int i = 0; i < types.size(); i++) {
+            operands.get(i).expect(right.get(i));
+          }
+        });
+  }
+
+  private static List<Contract.Case> eigenCases() {
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 70_000;
+    for (DType t : TYPES) {
+      for (int n : new int[] {1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 33}) {
+        cases.add(eigen(t, Samples.Kind.ORDINARY, 1 + (int) (seed % 5), n, seed++));
+      }
+      cases.add(eigen(t, Samples.Kind.SPECIAL, 40, 4, seed++));
+      cases.add(eigen(t, Samples.Kind.INTEGERS, 300, 7, seed++));
+      cases.add(eigen(t, Samples.Kind.ORDINARY, 0, 5, seed++));
+    }
+    // One that is worked by rounds.
+    cases.add(eigen(DType.F64, Samples.Kind.ORDINARY, 2, 211, seed));
+    return cases;
+  }
+
+  private static Contract.Case eigen(DType t, Samples.Kind kind, int batches, int n, long seed) {
+    Family a = new Family(t, kind, batches, n, n, (int) (seed % 3), seed);
+    Family vectors = new Family(t, Samples.Kind.ORDINARY, batches, n, n, (int) (seed % 2), -seed);
+    boolean inPlace = seed % 4 == 0;
+    return sameBits(
+        "eigen of %d %s matrices of %d, %s, seed %d".formatted(batches, t, n, kind, seed),
+        List.of(t, t, t, DType.I32),
+        List.of(
+            a.values, new double[Math.max(batches, 1)][n], vectors.values, new double[1][batches]),
+        m ->
+            Factorization.eigen(
+                batches,
+                a.batch(m.get(0)),
+                Batch.of(m.get(1), 0, 1, n, n, m.get(1).stride()),
+                Optional.of(inPlace ? a.batch(m.get(0)) : vectors.batch(m.get(2))),
+                Optional.of(m.get(3))));
+  }
+
+  private static List<Contract.Case> qrCases() {
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 71_000;
+    int[][] shapes = {
+      {1, 1}, {2, 1}, {5, 2}, {3, 3}, {8, 8}, {64, 8}, {33, 17}, {31, 31}, {70, 33}, {1025, 3},
+      {97, 70}
+    };
+    for (DType t : TYPES) {
+      for (int[] s : shapes) {
+        cases.add(qr(t, Samples.Kind.WIDE, 1 + (int) (seed % 5), s, seed++));
+      }
+      cases.add(qr(t, Samples.Kind.SPECIAL, 40, new int[] {6, 3}, seed++));
+      cases.add(qr(t, Samples.Kind.INTEGERS, 300, new int[] {8, 5}, seed++));
+      cases.add(qr(t, Samples.Kind.WIDE, 0, new int[] {4, 2}, seed++));
+      cases.add(qr(t, Samples.Kind.WIDE, 3, new int[] {4, 0}, seed++));
+    }
+    // One that is worked by panels.
+    cases.add(qr(DType.F64, Samples.Kind.ORDINARY, 2, new int[] {401, 389}, seed));
+    return cases;
+  }
+
+  private static Contract.Case qr(DType t, Samples.Kind kind, int batches, int[] s, long seed) {
+    int m = s[0];
+    int n = s[1];
+    Family a = new Family(t, kind, batches, m, n, (int) (seed % 3), seed);
+    Family q = new Family(t, Samples.Kind.ORDINARY, batches, m, n, (int) (seed % 2), -seed);
+    Family r = new Family(t, Samples.Kind.ORDINARY, batches, n, n, (int) (seed % 2), ~seed);
+    boolean inPlace = seed % 4 == 0;
+    return sameBits(
+        "qr of %d %s matrices of %d x %d, %s, seed %d".formatted(batches, t, m, n, kind, seed),
+        List.of(t, t, t),
+        List.of(a.values, q.values, r.values),
+        x ->
+            Factorization.qr(
+                batches,
+                a.batch(x.get(0)),
+                inPlace ? a.batch(x.get(0)) : q.batch(x.get(1)),
+                seed % 5 == 0 ? Optional.empty() : Optional.of(r.batch(x.get(2)))));
+  }
+
+  /** Neighbours do not matter: a matrix alone gives the bits it gives in a batch. */
+  @Test
+  void matricesAreWorkedEachByItself() {
+    Family all = new Family(DType.F64, Samples.Kind.ORDINARY, 9, 12, 5, 0, 5);
+    List<double[][]> together = qrOf(all.values, 12, 5);
+    for (int b = 0; b < 9; b++) {
+      List<double[][]> alone = qrOf(new double[][] {all.values[b]}, 12, 5);
+      assertEquals(Arrays.toString(together.get(1)[b]), Arrays.toString(alone.get(1)[0]));
+    }
+  }
+
+  private static List<double[][]> qrOf(double[][] values, int m, int n) {
+    int batches = values.length;
+    return plainly(
+        List.of(DType.F64, DType.F64),
+        List.of(values, new double[batches][m * n]),
+        x ->
+            Factorization.qr(
+                batches,
+                Batch.of(x.get(0), 0, m, n, n, x.get(0).stride()),
+                Batch.of(x.get(1), 0, m, n, n, x.get(1).stride()),
+                Optional.empty()));
+  }
+}

@@ -1,0 +1,55 @@
+/* What factorization_api.cpp (once), factorization.cpp (per tier) and cuda/src/factorization.cu agree on. */
+#ifndef KITH_FACTORIZATION_HPP
+#define KITH_FACTORIZATION_HPP
+
+#include <cstdint>
+
+namespace kith {
+
+/* The rule of kith.h: no side that a square problem has is longer. */
+inline constexpr int64_t kFactorSide = 1024;
+inline constexpr int64_t kMostSweeps = 30;
+
+/* One matrix where it lies; data NULL: absent. */
+struct FactorMatrix {
+  unsigned char* data;
+  int64_t stride; /* elements */
+};
+
+enum FactorOperation : int32_t { kEigen = 0, kQr = 1 };
+inline constexpr int kFactorOperations = 2;
+
+/* One matrix of a batch and what is made of it. */
+struct FactorTask {
+  int32_t operation;
+  int32_t f64;
+  int64_t rows;
+  int64_t cols;
+  FactorMatrix in;
+  FactorMatrix out;    /* vectors; q */
+  FactorMatrix second; /* values; r */
+  int32_t* count;      /* sweeps; NULL: not wanted */
+};
+
+/* Where the work on a matrix stands: zero before it begins. */
+struct FactorState {
+  int64_t stage;
+  int64_t k; /* column, or round */
+  int64_t sweep;
+  double scale; /* a power of two that was taken out */
+  double bound;
+  int32_t not_finite;
+  int32_t converged;
+  int32_t finished; /* of the caller */
+};
+
+struct FactorizationKernels {
+  /* Works on until about `work` fused operations are done; true when all is. */
+  bool (*advance[kFactorOperations])(const FactorTask& task, FactorState& state, double* workspace, int64_t work);
+  /* Doubles that a matrix needs. */
+  int64_t (*workspace)(const FactorTask& task);
+};
+
+}  // namespace kith
+
+#endif

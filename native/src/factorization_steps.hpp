@@ -1,0 +1,521 @@
+/*
+ * The steps of the factorizations, once for all libraries: factorization.cpp includes this file in the namespace of a tier,
+ * factorization.cu in its own. Who includes it has defined
+ *   KITH_STEP       what a function here is declared with; KITH_STEP_BOTH: one that the host calls too
+ *   KITH_STEP_BODY  the attribute of a lambda
+ * and brings a policy P that says how the work on a matrix is shared out:
+ *   V, load, store, set                    numbers of neighbouring columns: a vector, or on CUDA the one of a thread
+ *   columns(from, to, f)                   f(Count<U>, j): columns j to j + U widths; may begin below `from`
+ *   elements(rows, from, to, f)            f(i, Count<U>, j) likewise, for each of these rows
+ *   cells(rows, cols, f)                   f(i, j)
+ *   items(n, f), one(f)                    f(i) for each i < n; f() once
+ *   barrier()                              what was written before is seen after
+ *   put, settle                            moving columns in a round of Jacobi's method
+ *   fma (of doubles and of V), root, bits, number
+ * All is f64. An element is always formed by the same operations in the same order, whatever the policy: what is summed
+ * over rows is four chains of fma, by row mod 4, so the bits are the same however many columns are worked at a time.
+ */
+
+/* ---- shapes ---------------------------------------------------------------------------------------------------------- */
+
+template <int U>
+struct Count {
+  static constexpr int n = U;
+};
+
+constexpr int64_t kPad = 8; /* doubles: rows begin at multiples, and are zero up to the next */
+
+KITH_STEP_BOTH int64_t padded(int64_t n) { return (n + kPad - 1) / kPad * kPad; }
+
+/* ---- into and out of the workspace ----------------------------------------------------------------------------------- */
+
+KITH_STEP double element(const FactorTask& task, const FactorMatrix& m, int64_t i, int64_t j) {
+  return task.f64 != 0 ? reinterpret_cast<const double*>(m.data)[i * m.stride + j]
+                       : static_cast<double>(reinterpret_cast<const float*>(m.data)[i * m.stride + j]);
+}
+
+KITH_STEP void put_element(const FactorTask& task, const FactorMatrix& m, int64_t i, int64_t j, double value) {
+  if (task.f64 != 0) {
+    reinterpret_cast<double*>(m.data)[i * m.stride + j] = value;
+  } else {
+    reinterpret_cast<float*>(m.data)[i * m.stride + j] = static_cast<float>(value);
+  }
+}
+
+constexpr int64_t kInfinityBits = 0x7ff0000000000000;
+constexpr double kUlp = 0x1p-52;
+
+/* Takes the power of two of its largest element out of a matrix: squares then neither overflow nor vanish together. temp:
+   rows. */
+template <class P>
+KITH_STEP void take_scale(const P& p, FactorState& state, double* a, int64_t rows, int64_t cols, int64_t pitch,
+                          double* temp) {
+  p.items(rows, [&](int64_t i) KITH_STEP_BODY {
+    int64_t most = 0;
+    for (int64_t j = 0; j < cols; j++) {
+      const int64_t bits = p.bits(a[i * pitch + j]) & 0x7fffffffffffffff;
+      most = bits > most ? bits : most;
+    }
+    temp[i] = p.number(most);
+  });
+  p.barrier();
+  int64_t most = 0;
+  for (int64_t i = 0; i < rows; i++) {
+    const int64_t bits = p.bits(temp[i]);
+    most = bits > most ? bits : most;
+  }
+  state.not_finite = most >= kInfinityBits ? 1 : 0;
+  /* 2^e with e at most 1022, so that its inverse is a normal number too. */
+  int64_t exponent = most >> 52;
+  exponent = exponent < 1 ? 1 : exponent > 2045 ? 2045 : exponent;
+  state.scale = most == 0 || state.not_finite != 0 ? 1.0 : p.number(exponent << 52);
+  const double inverse = 1.0 / state.scale;
+  p.barrier();
+  p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { a[i * pitch + j] = a[i * pitch + j] * inverse; });
+  p.barrier();
+}
+
+/* ---- Householder's reflections --------------------------------------------------------------------------------------- */
+
+/*
+ * Of an m x n matrix a: reflection k has v_k = (0, ..., 0, 1, v(k + 1), ..., v(m - 1)) and H_k = I - tau_k v_k v_k^T. Row k
+ * of `v` holds v_k, `heads` holds tau_k, and r_kk at n + k.
+ */
+struct Reflections {
+  double* a;
+  double* v;
+  double* heads;
+  int64_t m;
+  int64_t n;
+  int64_t pitch;   /* of a */
+  int64_t v_pitch; /* of v */
+};
+
+KITH_STEP_BOTH int64_t reflections_size(int64_t m, int64_t n) {
+  return m * padded(n) + n * padded(m) + 2 * padded(n) + kPad;
+}
+
+/* Columns [from, to) of a become H_k a. */
+template <class P>
+KITH_STEP void reflect(const P& p, const Reflections& h, int64_t k, int64_t from, int64_t to) {
+  using V = typename P::V;
+  const double* const v = h.v + k * h.v_pitch;
+  const double tau = h.heads[k];
+  p.columns(from, to, [&](auto count, int64_t j) KITH_STEP_BODY {
+    constexpr int U = decltype(count)::n;
+    V sum[4][U];
+    for (int l = 0; l < 4; l++) {
+      for (int u = 0; u < U; u++) sum[l][u] = p.set(0.0);
+    }
+    double* const column = h.a + j;
+    int64_t i = k + 1;
+    for (; i + 3 < h.m; i += 4) {
+      for (int l = 0; l < 4; l++) {
+        const V x = p.set(v[i + l]);
+        for (int u = 0; u < U; u++) {
+          sum[l][u] = p.fma(x, p.load(column + (i + l) * h.pitch + u * P::kWidth), sum[l][u]);
+        }
+      }
+    }
+    for (int l = 0; l < 3; l++) {
+      if (i + l >= h.m) break;
+      const V x = p.set(v[i + l]);
+      for (int u = 0; u < U; u++) {
+        sum[l][u] = p.fma(x, p.load(column + (i + l) * h.pitch + u * P::kWidth), sum[l][u]);
+      }
+    }
+    V w[U];
+    for (int u = 0; u < U; u++) {
+      double* const at = column + k * h.pitch + u * P::kWidth;
+      const V top = p.load(at);
+      w[u] = p.set(tau) * (top + ((sum[0][u] + sum[2][u]) + (sum[1][u] + sum[3][u])));
+      p.store(at, top - w[u]);
+    }
+    for (i = k + 1; i < h.m; i++) {
+      const V x = p.set(-v[i]);
+      for (int u = 0; u < U; u++) {
+        double* const at = column + i * h.pitch + u * P::kWidth;
+        p.store(at, p.fma(x, w[u], p.load(at)));
+      }
+    }
+  });
+}
+
+/* Makes reflection k from column k, which then is (0, ..., 0, r_kk, 0, ...). */
+template <class P>
+KITH_STEP void make_reflection(const P& p, const Reflections& h, int64_t k) {
+  double* const v = h.v + k * h.v_pitch;
+  double* const divisor = h.heads + 2 * padded(h.n);
+  p.one([&]() KITH_STEP_BODY {
+    double sum[4] = {0.0, 0.0, 0.0, 0.0};
+    const double* const column = h.a + k;
+    int64_t i = k + 1;
+    for (; i + 3 < h.m; i += 4) {
+      for (int l = 0; l < 4; l++) {
+        const double x = column[(i + l) * h.pitch];
+        sum[l] = p.fma(x, x, sum[l]);
+      }
+    }
+    for (int l = 0; l < 3; l++) {
+      if (i + l >= h.m) break;
+      const double x = column[(i + l) * h.pitch];
+      sum[l] = p.fma(x, x, sum[l]);
+    }
+    const double below = (sum[0] + sum[2]) + (sum[1] + sum[3]);
+    const double alpha = column[k * h.pitch];
+    double tau = 0.0, r = alpha, by = 1.0;
+    if (below > 0.0) {
+      const double norm = p.root(p.fma(alpha, alpha, below));
+      r = alpha < 0.0 ? norm : -norm;
+      tau = (r - alpha) / r;
+      by = alpha - r;
+    }
+    h.heads[k] = tau;
+    h.heads[padded(h.n) + k] = r;
+    divisor[0] = by;
+  });
+  p.barrier();
+  const double by = divisor[0];
+  const bool trivial = h.heads[k] == 0.0;
+  p.items(h.m - k - 1,
+          [&](int64_t i) KITH_STEP_BODY { v[k + 1 + i] = trivial ? 0.0 : h.a[(k + 1 + i) * h.pitch + k] / by; });
+  p.barrier();
+}
+
+/* Reflections that are made before the columns behind them, P::kStrip at a time, take them: these stay in the cache. */
+constexpr int64_t kPanel = 32;
+
+/* Continues a = H_0 ... H_(n-1) R at column state.k; true when R stands in a above the diagonal and in heads. */
+template <class P>
+KITH_STEP bool reduce(const P& p, const Reflections& h, FactorState& state, int64_t& work) {
+  while (state.k < h.n) {
+    const int64_t begin = state.k;
+    const int64_t end = begin + kPanel < h.n ? begin + kPanel : h.n;
+    for (int64_t k = begin; k < end; k++) {
+      make_reflection(p, h, k);
+      reflect(p, h, k, k + 1, end);
+      p.barrier();
+    }
+    for (int64_t j = end; j < h.n; j += P::kStrip) {
+      const int64_t to = j + P::kStrip < h.n ? j + P::kStrip : h.n;
+      for (int64_t k = begin; k < end; k++) reflect(p, h, k, j, to);
+    }
+    p.barrier();
+    state.k = end;
+    work -= 2 * (end - begin) * (h.m - begin) * (h.n - begin);
+    if (work <= 0 && end < h.n) return false;
+  }
+  return true;
+}
+
+/* Continues a = H_0 ... H_(n-1) a with the panel that ends at column state.k; true when state.k is 0. */
+template <class P>
+KITH_STEP bool expand(const P& p, const Reflections& h, FactorState& state, int64_t& work) {
+  while (state.k > 0) {
+    const int64_t end = state.k;
+    const int64_t begin = (end - 1) / kPanel * kPanel;
+    for (int64_t j = 0; j < h.n; j += P::kStrip) {
+      const int64_t to = j + P::kStrip < h.n ? j + P::kStrip : h.n;
+      for (int64_t k = end - 1; k >= begin; k--) reflect(p, h, k, j, to);
+    }
+    p.barrier();
+    state.k = begin;
+    work -= 2 * (end - begin) * (h.m - begin) * h.n;
+    if (work <= 0 && begin > 0) return false;
+  }
+  return true;
+}
+
+KITH_STEP Reflections reflections(const FactorTask& task, double* workspace) {
+  Reflections h = {};
+  h.m = task.rows;
+  h.n = task.cols;
+  h.pitch = padded(h.n);
+  h.v_pitch = padded(h.m);
+  h.a = workspace;
+  h.v = h.a + h.m * h.pitch;
+  h.heads = h.v + h.n * h.v_pitch;
+  return h;
+}
+
+/* Reads a and takes its scale out. */
+template <class P>
+KITH_STEP void load_reflections(const P& p, const FactorTask& task, FactorState& state, const Reflections& h) {
+  p.cells(h.m, h.pitch, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+    h.a[i * h.pitch + j] = j < h.n ? element(task, task.in, i, j) : 0.0;
+  });
+  p.barrier();
+  take_scale(p, state, h.a, h.m, h.n, h.pitch, h.v);
+}
+
+template <class P>
+KITH_STEP void store_all(const P& p, const FactorTask& task, const FactorMatrix& to, int64_t rows, int64_t cols,
+                         double value) {
+  if (to.data == nullptr) return;
+  p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { put_element(task, to, i, j, value); });
+}
+
+constexpr double kNoNumber = static_cast<double>(NAN);
+
+/* ---- QR -------------------------------------------------------------------------------------------------------------- */
+
+KITH_STEP_BOTH int64_t qr_size(const FactorTask& task) { return reflections_size(task.rows, task.cols); }
+
+template <class P>
+KITH_STEP bool qr(const P& p, const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  const Reflections h = reflections(task, workspace);
+  const double* const diagonal = h.heads + padded(h.n);
+  if (state.stage == 0) {
+    load_reflections(p, task, state, h);
+    if (state.not_finite != 0) {
+      store_all(p, task, task.out, h.m, h.n, kNoNumber);
+      store_all(p, task, task.second, h.n, h.n, kNoNumber);
+      return true;
+    }
+    state.stage = 1;
+  }
+  if (state.stage == 1) {
+    if (!reduce(p, h, state, work)) return false;
+    if (task.second.data != nullptr) {
+      p.cells(h.n, h.n, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+        const double r = j == i ? diagonal[i] : h.a[i * h.pitch + j];
+        put_element(task, task.second, i, j, j < i ? 0.0 : (diagonal[i] < 0.0 ? -r : r) * state.scale);
+      });
+      p.barrier();
+    }
+    // Q starts as the columns of the identity, with the signs that make the diagonal of R positive.
+    p.cells(h.m, h.pitch, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+      h.a[i * h.pitch + j] = i != j || j >= h.n ? 0.0 : diagonal[j] < 0.0 ? -1.0 : 1.0;
+    });
+    p.barrier();
+    state.stage = 2;
+    state.k = h.n;
+    if (work <= 0) return false;
+  }
+  if (!expand(p, h, state, work)) return false;
+  p.cells(h.m, h.n,
+          [&](int64_t i, int64_t j) KITH_STEP_BODY { put_element(task, task.out, i, j, h.a[i * h.pitch + j]); });
+  p.barrier();
+  return true;
+}
+
+/* ---- rounds of Jacobi's method --------------------------------------------------------------------------------------- */
+
+/*
+ * n indices, one more that counts for nothing when n is odd, are paired as in a round-robin tournament: h = half(n) pairs of
+ * places (k above, k below); after a round the index above 0 stays and the others move along the circle above 1, ...,
+ * above h - 1, below h - 1, ..., below 0. 2 h - 1 rounds are a sweep, which meets every pair once and ends as it began.
+ */
+KITH_STEP_BOTH int64_t half(int64_t n) { return (n + 1) / 2; }
+
+/* The index at place k above (below 0) or below (below 1) in a round. */
+KITH_STEP int64_t paired(int64_t h, int64_t round, int64_t below, int64_t k) {
+  if (below == 0 && k == 0) return 0;
+  const int64_t now = below == 0 ? k - 1 : 2 * h - 2 - k;
+  const int64_t before = now < round ? now - round + 2 * h - 1 : now - round;
+  return before < h - 1 ? before + 1 : 2 * h - 2 - before + h;
+}
+
+/* c and s of the rotation that zeroes g in [[a, g], [g, b]]: p' = c p - s q, q' = s p + c q. Returns t = s / c. */
+template <class P>
+KITH_STEP double rotation(const P& p, double a, double g, double b, double* c, double* s) {
+  const double d = b - a;
+  const double twice = g + g;
+  const double root = p.root(p.fma(d, d, twice * twice));
+  const double divisor = d < 0.0 ? d - root : d + root;
+  const double t = divisor == 0.0 ? 0.0 : twice / divisor;
+  *c = 1.0 / p.root(p.fma(t, t, 1.0));
+  *s = t * *c;
+  return t;
+}
+
+/* ---- eigen ----------------------------------------------------------------------------------------------------------- */
+
+struct Eigen {
+  double* from; /* 2 h rows of `pitch`; columns above at 0, below at `below` */
+  double* to;
+  double* vectors; /* 2 h rows of v_pitch: a row is an eigenvector */
+  double* c;       /* h, zero up to `below` */
+  double* s;
+  double* temp; /* 2 h */
+  int64_t n;
+  int64_t h;
+  int64_t below;
+  int64_t pitch;
+  int64_t v_pitch;
+};
+
+/* A vector that is stored one column on does not reach `below`. */
+KITH_STEP_BOTH int64_t below_at(int64_t n) { return padded(half(n)) + kPad; }
+
+KITH_STEP_BOTH int64_t eigen_size(const FactorTask& task) {
+  const int64_t n = task.cols, rows = 2 * half(n);
+  return 2 * rows * 2 * below_at(n) + rows * padded(n) + 2 * below_at(n) + padded(rows);
+}
+
+/* After `done` rounds. */
+KITH_STEP Eigen eigen_of(const FactorTask& task, double* workspace, int64_t done) {
+  Eigen e = {};
+  e.n = task.cols;
+  e.h = half(e.n);
+  e.below = below_at(e.n);
+  e.pitch = 2 * e.below;
+  e.v_pitch = padded(e.n);
+  const int64_t size = 2 * e.h * e.pitch;
+  e.from = workspace + done % 2 * size;
+  e.to = workspace + (1 - done % 2) * size;
+  e.vectors = workspace + 2 * size;
+  e.c = e.vectors + 2 * e.h * e.v_pitch;
+  e.s = e.c + e.below;
+  e.temp = e.s + e.below;
+  return e;
+}
+
+/* Where index i stands before and after a sweep. */
+KITH_STEP int64_t column_of(const Eigen& e, int64_t i) { return i < e.h ? i : e.below + i - e.h; }
+
+/* The sum of a_ij^2 over j < i, doubled, and of the diagonal when wanted: a chain a row, rows in ascending order. */
+template <class P>
+KITH_STEP double square_norm(const P& p, const Eigen& e, bool diagonal) {
+  p.items(e.n, [&](int64_t i) KITH_STEP_BODY {
+    const double* const row = e.from + i * e.pitch;
+    double sum = 0.0;
+    for (int64_t j = 0; j < i; j++) {
+      const double x = row[column_of(e, j)];
+      sum = p.fma(x, x, sum);
+    }
+    sum = sum + sum;
+    if (diagonal) sum = p.fma(row[column_of(e, i)], row[column_of(e, i)], sum);
+    e.temp[i] = sum;
+  });
+  p.barrier();
+  double sum = 0.0;
+  for (int64_t i = 0; i < e.n; i++) sum = sum + e.temp[i];
+  p.barrier();
+  return sum;
+}
+
+/* One round: rotates all its pairs, rows and then columns, and moves the columns on. Rows stay where they are. */
+template <class P>
+KITH_STEP void eigen_round(const P& p, const Eigen& e, int64_t round) {
+  using V = typename P::V;
+  const int64_t h = e.h;
+  p.items(h, [&](int64_t k) KITH_STEP_BODY {
+    const double* const top = e.from + paired(h, round, 0, k) * e.pitch;
+    const double* const bottom = e.from + paired(h, round, 1, k) * e.pitch;
+    const double g = top[e.below + k];
+    const double t = rotation(p, top[k], g, bottom[e.below + k], e.c + k, e.s + k);
+    e.temp[k] = p.fma(-t, g, top[k]);
+    e.temp[h + k] = p.fma(t, g, bottom[e.below + k]);
+  });
+  p.barrier();
+  p.elements(h, 0, h, [&](int64_t i, auto count, int64_t k) KITH_STEP_BODY {
+    constexpr int U = decltype(count)::n;
+    const int64_t upper = paired(h, round, 0, i), lower = paired(h, round, 1, i);
+    const double* const top = e.from + upper * e.pitch + k;
+    const double* const bottom = e.from + lower * e.pitch + k;
+    const V ci = p.set(e.c[i]), si = p.set(e.s[i]);
+    for (int u = 0; u < U; u++) {
+      const int64_t at = u * P::kWidth;
+      const V ck = p.load(e.c + k + at), sk = p.load(e.s + k + at);
+      const V tt = p.load(top + at), tb = p.load(top + e.below + at);
+      const V bt = p.load(bottom + at), bb = p.load(bottom + e.below + at);
+      const V tt1 = p.fma(ci, tt, -(si * bt)), tb1 = p.fma(ci, tb, -(si * bb));
+      const V bt1 = p.fma(si, tt, ci * bt), bb1 = p.fma(si, tb, ci * bb);
+      p.put(e.to + upper * e.pitch, h, e.below, k + at, p.fma(ck, tt1, -(sk * tb1)), p.fma(sk, tt1, ck * tb1));
+      p.put(e.to + lower * e.pitch, h, e.below, k + at, p.fma(ck, bt1, -(sk * bb1)), p.fma(sk, bt1, ck * bb1));
+    }
+  });
+  p.elements(h, 0, e.n, [&](int64_t i, auto count, int64_t j) KITH_STEP_BODY {
+    constexpr int U = decltype(count)::n;
+    double* const x = e.vectors + paired(h, round, 0, i) * e.v_pitch + j;
+    double* const y = e.vectors + paired(h, round, 1, i) * e.v_pitch + j;
+    const V c = p.set(e.c[i]), s = p.set(e.s[i]);
+    for (int u = 0; u < U; u++) {
+      const int64_t at = u * P::kWidth;
+      const V a = p.load(x + at), b = p.load(y + at);
+      p.store(x + at, p.fma(c, a, -(s * b)));
+      p.store(y + at, p.fma(s, a, c * b));
+    }
+  });
+  p.barrier();
+  // The rotated pairs themselves; a round moves column k above to k + 1, below to k - 1.
+  p.items(h, [&](int64_t k) KITH_STEP_BODY {
+    double* const top = e.to + paired(h, round, 0, k) * e.pitch;
+    double* const bottom = e.to + paired(h, round, 1, k) * e.pitch;
+    p.settle(top, h, e.below);
+    p.settle(bottom, h, e.below);
+    const int64_t above = k == 0 ? 0 : k < h - 1 ? k + 1 : e.below + h - 1;
+    const int64_t beneath = k > 0 ? e.below + k - 1 : h > 1 ? 1 : e.below;
+    top[above] = e.temp[k];
+    top[beneath] = 0.0;
+    bottom[above] = 0.0;
+    bottom[beneath] = e.temp[h + k];
+  });
+  p.barrier();
+}
+
+template <class P>
+KITH_STEP bool eigen(const P& p, const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  Eigen e = eigen_of(task, workspace, 0);
+  const int64_t rounds = 2 * e.h - 1;
+  if (state.stage == 0) {
+    p.cells(2 * e.h, e.pitch, [&](int64_t i, int64_t c) KITH_STEP_BODY {
+      const int64_t place = c < e.below ? c : c - e.below;
+      const int64_t j = c < e.below ? c : e.h + place;
+      const bool inside = place < e.h && i < e.n && j < e.n;
+      e.from[i * e.pitch + c] = inside ? j <= i ? element(task, task.in, i, j) : element(task, task.in, j, i) : 0.0;
+    });
+    p.cells(2 * e.h, e.v_pitch,
+            [&](int64_t i, int64_t j) KITH_STEP_BODY { e.vectors[i * e.v_pitch + j] = i == j && i < e.n ? 1.0 : 0.0; });
+    p.cells(2, e.below, [&](int64_t i, int64_t k) KITH_STEP_BODY { e.c[i * e.below + k] = 0.0; });
+    p.barrier();
+    take_scale(p, state, e.from, 2 * e.h, e.pitch, e.pitch, e.temp);
+    if (state.not_finite != 0) {
+      store_all(p, task, task.out, e.n, e.n, kNoNumber);
+      store_all(p, task, task.second, 1, e.n, kNoNumber);
+      p.one([&]() KITH_STEP_BODY {
+        if (task.count != nullptr) task.count[0] = -1;
+      });
+      return true;
+    }
+    state.bound = square_norm(p, e, true) * (kUlp * kUlp);
+    state.stage = 1;
+  }
+  for (;; state.sweep++) {
+    e = eigen_of(task, workspace, state.sweep * rounds);
+    if (state.k == 0) {
+      state.converged = square_norm(p, e, false) <= state.bound ? 1 : 0;
+      if (state.converged != 0 || state.sweep == kMostSweeps) break;
+    }
+    while (state.k < rounds) {
+      if (work <= 0) return false;
+      eigen_round(p, eigen_of(task, workspace, state.sweep * rounds + state.k), state.k);
+      state.k++;
+      work -= 12 * e.h * e.h;
+    }
+    state.k = 0;
+  }
+  p.items(e.n, [&](int64_t i) KITH_STEP_BODY { e.temp[i] = e.from[i * e.pitch + column_of(e, i)]; });
+  p.barrier();
+  p.items(e.n, [&](int64_t i) KITH_STEP_BODY {
+    const double value = e.temp[i];
+    int64_t place = 0;
+    for (int64_t j = 0; j < e.n; j++) place += e.temp[j] < value || (e.temp[j] == value && j < i) ? 1 : 0;
+    put_element(task, task.second, 0, place, value * state.scale);
+    if (task.out.data != nullptr) {
+      for (int64_t r = 0; r < e.n; r++) put_element(task, task.out, r, place, e.vectors[i * e.v_pitch + r]);
+    }
+  });
+  p.one([&]() KITH_STEP_BODY {
+    if (task.count != nullptr) task.count[0] = state.converged != 0 ? static_cast<int32_t>(state.sweep) : -1;
+  });
+  p.barrier();
+  return true;
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------------- */
+
+KITH_STEP_BOTH int64_t workspace_size(const FactorTask& task) {
+  return task.operation == kEigen ? eigen_size(task) : qr_size(task);
+}
