@@ -3,7 +3,6 @@ package dev.kith.optimizer;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
-import dev.kith.kernel.MixingWeights;
 import dev.kith.kernel.NoiseField;
 import dev.kith.kernel.Reduction;
 import dev.kith.kernel.Secret;
@@ -27,7 +26,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
-import java.util.stream.IntStream;
 
 /**
  * Private training with noise that is correlated over time (DP-FTRL, banded matrix factorization):
@@ -72,7 +70,7 @@ public final class DpFtrl extends LockstepOptimizer {
   private final Optional<Secret> secret;
   private final long seed;
   private final DeviceMatrix gradient;
-  private final DeviceMatrix clipped;
+  private final Optional<RowClipping> clipping;
   private final DeviceMatrix mean;
   private final BandedNoise noise;
   private final long[] taken;
@@ -96,7 +94,10 @@ public final class DpFtrl extends LockstepOptimizer {
     this.model = own(new CommonModel(start(builder.initial)));
     this.prox = own(new ProximalStep(builder.regularizer, stepSize, model.row()));
     this.gradient = own(model.rows().like());
-    this.clipped = own(gradient.like());
+    this.clipping =
+        clip < Double.POSITIVE_INFINITY
+            ? Optional.of(own(new RowClipping(this, clip, gradient)))
+            : Optional.empty();
     this.mean = own(model.row().like());
     this.noise = own(new BandedNoise(factor, mean));
     this.taken = new long[network().nodes()];
@@ -121,10 +122,14 @@ public final class DpFtrl extends LockstepOptimizer {
     requireParticipation();
     problem().gradient(model.rows(), gradient, round());
     clip();
-    network().average(clipped, mean);
-    requireFiniteAverage(clipped, mean);
-    DeviceMatrix w = noise(round());
     int present = present();
+    if (present > 0) {
+      network().average(gradient, mean);
+      requireFiniteAverage(gradient, mean);
+    } else {
+      mean.fill(0);
+    }
+    DeviceMatrix w = noise(round());
     double n = network().nodes();
     Expression step =
         Expression.outer(model.row())
@@ -182,33 +187,16 @@ public final class DpFtrl extends LockstepOptimizer {
     }
   }
 
-  /** Scales the gradients of the nodes that take part; the rows of the others are 0. */
+  /** Cuts the gradients of the nodes that take part; the rows of the others are 0. */
   private void clip() {
-    clipped.fill(0);
-    double[] norms = clip == Double.POSITIVE_INFINITY ? new double[0] : Reduction.norms(gradient);
-    int[] rows =
-        IntStream.range(0, network().localNodes())
-            .filter(r -> network().schedule().isAlive(round(), network().firstNode() + r))
-            .toArray();
-    if (rows.length == 0) {
-      return;
+    for (int row : absentRows()) {
+      try (DeviceMatrix unused = gradient.row(row)) {
+        unused.fill(0);
+      }
     }
-    // What has no finite norm must not pass for what was clipped to nothing; a weight is finite.
-    double[] scales =
-        Arrays.stream(rows)
-            .mapToDouble(r -> norms.length == 0 || !(norms[r] > clip) ? 1 : clip / norms[r])
-            .map(scale -> scale == 0 ? 1 : scale)
-            .toArray();
-    try (MixingWeights weights =
-        MixingWeights.sparse(
-            gradient.queue(),
-            rows.length,
-            gradient.rows(),
-            IntStream.rangeClosed(0, rows.length).asLongStream().toArray(),
-            rows,
-            scales,
-            rows)) {
-      Mixing.mix(weights, Expression.inner(gradient), clipped);
+    if (clipping.isPresent()) {
+      DeviceMatrix factors = clipping.get().factors(gradient);
+      Mixing.combine(Expression.outer(1, factors, gradient), gradient);
     }
   }
 

@@ -120,7 +120,9 @@ class DpFtrlTest {
         for (int i = 0; i < N; i++) {
           try (DeviceMatrix row = g.row(i)) {
             double norm = Reduction.norms(row)[0];
-            Mixing.combine(Expression.outer(Math.min(1, clip / norm), row), row);
+            // What RowClipping allows for its own rounding.
+            double bound = (1 - 0x1p-17) * clip;
+            Mixing.combine(Expression.outer(Math.min(1, bound / norm), row), row);
           }
         }
         network.observeAverage(g, mean);
@@ -280,8 +282,12 @@ class DpFtrlTest {
     }
   }
 
-  /** Node i takes part in rounds i, i + every, ... */
-  private record Taking(int every) implements MixingSchedule {
+  /** Node i takes part in rounds from + i, from + i + every, ... */
+  private record Taking(int every, int from) implements MixingSchedule {
+    Taking(int every) {
+      this(every, 0);
+    }
+
     @Override
     public int nodes() {
       return N;
@@ -299,7 +305,7 @@ class DpFtrlTest {
 
     @Override
     public boolean isAlive(long round, int node) {
-      return round % every == node % every;
+      return round % every == node % every + from;
     }
   }
 
@@ -342,6 +348,25 @@ class DpFtrlTest {
         for (int c = 0; c < D; c++) {
           assertEquals(-g[c] / N, x[c], 1e-15);
         }
+      }
+    }
+  }
+
+  @Test
+  void aRoundWithoutNodesIsNoiseAlone() {
+    try (Network network = network(new Taking(6, 1));
+        DeviceMatrix start = DeviceMatrix.allocate(queue, 1, D, DType.F64);
+        DpFtrl optimizer =
+            DpFtrl.builder(gradients(1), network, start, new Participation(8, 2, 6))
+                .stepSize(1)
+                .noiseMultiplier(2)
+                .simulated(1)
+                .build()) {
+      optimizer.step();
+      double[] w = optimizer.lastNoise().toDoubles();
+      double[] x = optimizer.parameters().toDoubles();
+      for (int c = 0; c < D; c++) {
+        assertEquals(-2 * w[c] / N, x[c], 0x1p-52 * Math.abs(w[c]));
       }
     }
   }

@@ -100,8 +100,7 @@ class ConjugateGradientTest {
 
   private record Solved(List<Row> rows, double[][] x) {}
 
-  private Solved solve(
-      ConjugateGradient.Builder options, LinearOperator operator, double[]... b) {
+  private Solved solve(ConjugateGradient.Builder options, LinearOperator operator, double[]... b) {
     try (DeviceMatrix right = DeviceMatrix.of(queue, b);
         DeviceMatrix x = right.like();
         ConjugateGradient solver = options.build(right)) {

@@ -34,7 +34,7 @@ final class Experiments {
           Map.entry("decor-between", NoiseClaims::decorBetween),
           Map.entry("corn-training", NoiseClaims::cornTraining),
           Map.entry("noise-bits-everywhere", NoiseClaims::noiseBitsEverywhere),
-          Map.entry("bandmf", PrivacyClaims::bandedNoise),
+          Map.entry("bandmf", NoiseOverTimeClaims::banded),
           Map.entry("vra-dgt-rate", InexactClaims::rate),
           Map.entry("one-byte", OneByteClaims::oneByte),
           Map.entry("private-admm", AdmmClaims::privateAdmm),

@@ -14,9 +14,6 @@ import dev.kith.privacy.Method;
 import dev.kith.privacy.MixingObjective;
 import dev.kith.privacy.NoiseCovariance;
 import dev.kith.privacy.NoiseOrigin;
-import dev.kith.privacy.ToeplitzFactor;
-import dev.kith.random.SharedRandom;
-import dev.kith.random.Stream;
 import java.util.List;
 
 /** Experiments on what noise guarantees and what is left of it: host arithmetic, no kernels. */
@@ -180,41 +177,5 @@ final class PrivacyClaims {
         .with("decorLongOverCornOne", decorLong / cornOne)
         .with("cornLong", cornLong)
         .with("decorLong", decorLong);
-  }
-
-  /** Prefix sums of noise that the factor correlates, against the error that it states. */
-  static Measurement bandedNoise(Setting setting) {
-    int steps = 1024;
-    int columns = 2000;
-    ToeplitzFactor banded = ToeplitzFactor.squareRoot(8);
-    ToeplitzFactor used = setting.sabotaged() ? ToeplitzFactor.identity() : banded;
-    ToeplitzFactor.PrefixError stated = banded.prefixError(steps);
-    double scale = banded.sensitivity(dev.kith.privacy.Participation.once(steps));
-    double squares = 0;
-    for (int c = 0; c < columns; c++) {
-      SharedRandom random = new SharedRandom(1, Stream.TEST, c, 0);
-      double[] z = new double[steps];
-      for (int t = 0; t < steps; t++) {
-        z[t] = random.normal(t);
-      }
-      double prefix = 0;
-      for (double noise : used.correlate(z)) {
-        prefix += scale * noise;
-        squares += prefix * prefix;
-      }
-    }
-    double simulated = Math.sqrt(squares / steps / columns);
-    double independent = ToeplitzFactor.identity().prefixError(steps).rootMeanSquare();
-    double whole = ToeplitzFactor.squareRoot(steps).prefixError(steps).rootMeanSquare();
-    double table =
-        Math.max(
-            Math.abs(independent - 22.638463),
-            Math.max(Math.abs(stated.rootMeanSquare() - 9.536374), Math.abs(whole - 3.109790)));
-    return Measurement.under(
-            "prefix sums of %d steps, square root of 8 bands, one participation, %d columns, f64"
-                .formatted(steps, columns))
-        .with("simulatedOverTable", simulated / stated.rootMeanSquare())
-        .with("tableError", table)
-        .with("bandedOverIndependent", simulated / independent);
   }
 }
