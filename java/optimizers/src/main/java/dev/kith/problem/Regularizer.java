@@ -124,6 +124,39 @@ public interface Regularizer {
     };
   }
 
+  /**
+   * h(z) = 0 where all low <= z_c <= high, else infinite: prox is the projection onto the box
+   * whatever t is. What lies inside stays as it is; what is moved lands on the border to a
+   * rounding.
+   *
+   * @param low finite
+   * @param high finite, {@code low} or larger
+   */
+  static Regularizer box(double low, double high) {
+    if (!(Double.NEGATIVE_INFINITY < low && low <= high && high < Double.POSITIVE_INFINITY)) {
+      throw new IllegalArgumentException(
+          "the box from " + low + " to " + high + " is empty or without end: give finite borders");
+    }
+    return new Regularizer() {
+      @Override
+      public String name() {
+        return "box:" + low + ":" + high;
+      }
+
+      @Override
+      public void proximal(DeviceMatrix v, double t, DeviceMatrix out) {
+        requireStep(t);
+        try (DeviceMatrix above = v.like()) {
+          Mixing.combine(Expression.outer(v), above);
+          shiftAndCut(above, -high);
+          Mixing.combine(Expression.outer(-1, v), out);
+          shiftAndCut(out, low);
+          Mixing.combine(Expression.outer(v).plusOuter(out).plusOuter(-1, above), out);
+        }
+      }
+    };
+  }
+
   private static void requireWeight(double lambda) {
     if (!(lambda >= 0 && lambda < Double.POSITIVE_INFINITY)) {
       throw new IllegalArgumentException(

@@ -38,7 +38,8 @@ final class Experiments {
           Map.entry("vra-dgt-rate", InexactClaims::rate),
           Map.entry("one-byte", OneByteClaims::oneByte),
           Map.entry("private-admm", AdmmClaims::privateAdmm),
-          Map.entry("user-level-slope", UserLevelClaims::slope));
+          Map.entry("user-level-slope", UserLevelClaims::slope),
+          Map.entry("madsbo-hypergradient", BilevelClaims::hypergradient));
 
   private Experiments() {}
 
