@@ -5,6 +5,7 @@
  * A block has a matrix at a time, in a workspace of f64 in device memory that the caches hold when it is small; a thread
  * has a column, or an element of a round of rotations. Sums over rows are chains of one thread. Bytes and operations as on
  * the CPU; a batch fills the device from a few matrices per multiprocessor on, and a single one does not.
+ * Registers (sm_90): Cholesky and solve 56, update 60, tangent 64, QR 64 + 44 B spilled, polar 80 + 268 B, eigen 94.
  * Determinism: the order of operations is that of the steps, whatever the launch; the bits are the CPU's.
  * Emulated: all.
  */
@@ -57,6 +58,13 @@ struct Threads {
     for (int64_t at = threadIdx.x; at < rows * width; at += blockDim.x) f(at / width, Count<1>{}, from + at % width);
   }
   template <class F>
+  KITH_DEVICE void triangle(int64_t first, int64_t n, F f) const {
+    const int64_t width = n - first;
+    for (int64_t at = threadIdx.x; at < width * width; at += blockDim.x) {
+      if (at % width >= at / width) f(first + at / width, first + at % width);
+    }
+  }
+  template <class F>
   KITH_DEVICE void cells(int64_t rows, int64_t cols, F f) const {
     for (int64_t at = threadIdx.x; at < rows * cols; at += blockDim.x) f(at / cols, at % cols);
   }
@@ -90,7 +98,10 @@ KITH_DEVICE FactorMatrix moved(const FactorMatrix& m, int64_t bytes) {
   return FactorMatrix{m.data == nullptr ? nullptr : m.data + bytes, m.stride};
 }
 
-KITH_KERNEL(kThreads) void factorize(Job job) {
+/* One kernel for each operation, so that none has the registers of another. */
+template <bool (*Steps)(const Threads&, const FactorTask&, FactorState&, double*, int64_t)>
+KITH_KERNEL(kThreads)
+void factorize(Job job) {
   double* const workspace = job.workspace + blockIdx.x * job.pitch;
   const Threads threads;
   for (int64_t b = blockIdx.x; b < job.batches; b += gridDim.x) {
@@ -99,12 +110,9 @@ KITH_KERNEL(kThreads) void factorize(Job job) {
     task.out = moved(task.out, b * job.out_stride);
     task.second = moved(task.second, b * job.second_stride);
     if (task.count != nullptr) task.count += b;
+    if (task.figure != nullptr) task.figure += b;
     FactorState state = {};
-    if (task.operation == kEigen) {
-      eigen(threads, task, state, workspace, INT64_MAX);
-    } else {
-      qr(threads, task, state, workspace, INT64_MAX);
-    }
+    Steps(threads, task, state, workspace, INT64_MAX);
     __syncthreads();
   }
 }
@@ -123,7 +131,29 @@ kith_status run(Entry& entry, const FactorOperands& operands) {
                    operands.second.batch_stride * operands.second.size(),
                    workspace,
                    pitch};
-  entry.launched(KITH_LAUNCH(factorize, blocks, kThreads, 0, entry.stream(), job));
+  switch (task.operation) {
+    case kEigen:
+      entry.launched(KITH_LAUNCH((factorize<eigen<Threads>>), blocks, kThreads, 0, entry.stream(), job));
+      break;
+    case kQr:
+      entry.launched(KITH_LAUNCH((factorize<qr<Threads>>), blocks, kThreads, 0, entry.stream(), job));
+      break;
+    case kPolar:
+      entry.launched(KITH_LAUNCH((factorize<polar<Threads>>), blocks, kThreads, 0, entry.stream(), job));
+      break;
+    case kTangent:
+      entry.launched(KITH_LAUNCH((factorize<tangent<Threads>>), blocks, kThreads, 0, entry.stream(), job));
+      break;
+    case kCholesky:
+      entry.launched(KITH_LAUNCH((factorize<cholesky<Threads>>), blocks, kThreads, 0, entry.stream(), job));
+      break;
+    case kSolve:
+      entry.launched(KITH_LAUNCH((factorize<solve<Threads>>), blocks, kThreads, 0, entry.stream(), job));
+      break;
+    default:
+      entry.launched(KITH_LAUNCH((factorize<update<Threads>>), blocks, kThreads, 0, entry.stream(), job));
+      break;
+  }
   return entry.finish();
 }
 
@@ -148,6 +178,51 @@ kith_status kith_qr(kith_queue* queue, int64_t batches, const kith_batch* a, con
   Entry entry(queue, call, "kith_qr");
   FactorOperands operands = {};
   if (!check_qr(entry, batches, a, q, r, &operands)) return entry.status();
+  return run(entry, operands);
+}
+
+kith_status kith_polar(kith_queue* queue, int64_t batches, const kith_batch* y, const kith_batch* x,
+                       const kith_matrix* distance, const kith_matrix* rank, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_polar");
+  FactorOperands operands = {};
+  if (!check_polar(entry, batches, y, x, distance, rank, &operands)) return entry.status();
+  return run(entry, operands);
+}
+
+kith_status kith_tangent(kith_queue* queue, int64_t batches, const kith_batch* x, const kith_batch* z,
+                         const kith_batch* out, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_tangent");
+  FactorOperands operands = {};
+  if (!check_tangent(entry, batches, x, z, out, &operands)) return entry.status();
+  return run(entry, operands);
+}
+
+kith_status kith_cholesky(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* l,
+                          const kith_matrix* failed, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_cholesky");
+  FactorOperands operands = {};
+  if (!check_cholesky(entry, batches, a, l, failed, &operands)) return entry.status();
+  return run(entry, operands);
+}
+
+kith_status kith_cholesky_solve(kith_queue* queue, int64_t batches, const kith_batch* l, const kith_batch* b,
+                                const kith_batch* x, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_cholesky_solve");
+  FactorOperands operands = {};
+  if (!check_cholesky_solve(entry, batches, l, b, x, &operands)) return entry.status();
+  return run(entry, operands);
+}
+
+kith_status kith_cholesky_update(kith_queue* queue, int64_t batches, int32_t downdate, const kith_batch* l,
+                                 const kith_batch* v, const kith_matrix* failed, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_cholesky_update");
+  FactorOperands operands = {};
+  if (!check_cholesky_update(entry, batches, downdate, l, v, failed, &operands)) return entry.status();
   return run(entry, operands);
 }
 

@@ -822,10 +822,10 @@ KITH_API kith_status kith_cg_update(kith_queue* queue, const kith_matrix* alpha,
 
 /*
  * Batches of matrices as in the family product, each by itself, f32 or f64. All arithmetic is f64, whatever the dtype: a
- * matrix is widened, multiplied by the power of two that brings its largest element into [1, 2), and results are rounded
- * once. Every element is formed by one order of operations, so that bits do not depend on tier, threads, device or the size
+ * matrix is widened, for eigenvalues, QR and polar factors multiplied by the power of two that brings its largest element
+ * into [1, 2), and results are rounded once. Every element is formed by one order of operations, so that bits do not depend on tier, threads, device or the size
  * of the batch. A result may be the window that it is made from. No matrix has more than 1,024 columns. A matrix with a NaN
- * or an infinity gives NaN in all its results.
+ * or an infinity gives NaN in all its results where nothing else is said.
  */
 
 /*
@@ -846,6 +846,42 @@ KITH_API kith_status kith_eigen(kith_queue* queue, int64_t batches, const kith_b
  */
 KITH_API kith_status kith_qr(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* q,
                              const kith_batch* r, kith_call* call);
+
+/*
+ * The polar factor: x_b = u v^T of the thin singular value decomposition y_b = u s v^T, the matrix with orthonormal columns
+ * that is nearest to y_b (m x n, m >= n): y (y^T y)^-1/2 without forming y^T y. Householder's reflections to R, then
+ * one-sided Jacobi on R until the columns of R v are orthogonal to 2^-50 of their lengths (at most 30 sweeps), so that
+ * |x^T x - 1| is of the order n 2^-50 at any condition of y. Singular values up to m 2^-52 of the largest count as 0; their
+ * columns of u are any that complete the basis, as every nearest matrix has them: zero gives orthonormal columns too.
+ * x may be NULL. distance (f64, 1 x batches, or NULL): |y_b - x_b| = sqrt(sum (s_k - 1)^2), Frobenius.
+ * rank (I32, 1 x batches, or NULL): singular values that do not count as 0; -1 where y_b is not finite.
+ */
+KITH_API kith_status kith_polar(kith_queue* queue, int64_t batches, const kith_batch* y, const kith_batch* x,
+                                const kith_matrix* distance, const kith_matrix* rank, kith_call* call);
+
+/*
+ * out_b = z_b - x_b (x_b^T z_b + z_b^T x_b) / 2, all m x n with m >= n: at a point x with orthonormal columns the orthogonal
+ * projection of z on the tangent space of the Stiefel manifold. Nothing is scaled; NaN and infinities pass through.
+ */
+KITH_API kith_status kith_tangent(kith_queue* queue, int64_t batches, const kith_batch* x, const kith_batch* z,
+                                  const kith_batch* out, kith_call* call);
+
+/*
+ * a_b = l_b l_b^T, n x n, l_b lower triangular with positive diagonal and zeros above; of a_b elements (r, c), c <= r, are
+ * read. failed (I32, 1 x batches, or NULL): 0; or k + 1 where pivot k is not positive and finite, and all of l_b is NaN.
+ */
+KITH_API kith_status kith_cholesky(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* l,
+                                   const kith_matrix* failed, kith_call* call);
+/* l_b l_b^T x_b = b_b, with as many columns as b_b has; of l_b elements (r, c), c <= r, are read. */
+KITH_API kith_status kith_cholesky_solve(kith_queue* queue, int64_t batches, const kith_batch* l, const kith_batch* b,
+                                         const kith_batch* x, kith_call* call);
+/*
+ * l_b l_b^T becomes l_b l_b^T + sum_i v_i v_i^T (downdate = 0) or - sum_i v_i v_i^T (1), v_i row i of v_b (m x n), one after
+ * another: by rotations, n^2 operations for each, downdates in the mixed hyperbolic form. failed (I32, 1 x batches, or NULL):
+ * 0; or i + 1 where v_i would leave a matrix that is not positive definite, or is not finite: l_b is then as it was.
+ */
+KITH_API kith_status kith_cholesky_update(kith_queue* queue, int64_t batches, int32_t downdate, const kith_batch* l,
+                                          const kith_batch* v, const kith_matrix* failed, kith_call* call);
 
 /* ---- what the benchmarks compare with ------------------------------------------------------------------------ */
 

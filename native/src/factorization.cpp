@@ -1,14 +1,15 @@
 /*
- * factorization: eigenvalues and QR of many small or a few larger matrices; formulas and bounds in kith.h, the steps in
- * factorization_steps.hpp.
+ * factorization: eigenvalues, QR, polar and Cholesky factors of many small or a few larger matrices; formulas and bounds in
+ * kith.h, the steps in factorization_steps.hpp.
  *
  * A matrix is copied into a workspace of f64, rows padded to 64 bytes, and worked across its columns: rotations of rows and
  * columns, reflections and sums over rows are then whole vectors. Work per matrix: QR 4 m n^2 - 4/3 n^3 fused operations,
- * half of them for Q; eigen 6 n^3 a sweep, n < 64 needs 5 to 9 of them.
+ * half of them for Q; eigen 6 n^3 a sweep, n < 64 needs 5 to 9 of them; polar those of QR and 3.5 n^3 a sweep; tangent
+ * 2 m n^2; Cholesky n^3 / 6, each solve n^2 a column, each vector of an update n^2.
  * Determinism: each element is formed by one order of operations, so all tiers, threads and cuts give the same bits.
  * Supported range: square problems up to 1,024.
- * Sources: G. H. Golub, C. F. Van Loan, "Matrix Computations", 4th edition, 2013: 5.2 (Householder), 8.5 (Jacobi, parallel
- * order).
+ * Sources: G. H. Golub, C. F. Van Loan, "Matrix Computations", 4th edition, 2013: 4.2 (Cholesky), 5.2 (Householder), 6.5
+ * (updates; downdates in the mixed form), 8.5 and 8.6 (Jacobi, one- and two-sided, parallel order).
  */
 #include "factorization.hpp"
 
@@ -53,6 +54,12 @@ struct Columns {
     }
   }
   template <class F>
+  KITH_INLINE void triangle(int64_t first, int64_t n, F f) const {
+    for (int64_t i = first; i < n; i++) {
+      for (int64_t j = i / kWidth * kWidth; j < n; j += kWidth) f(i, j);
+    }
+  }
+  template <class F>
   KITH_INLINE void cells(int64_t rows, int64_t cols, F f) const {
     for (int64_t i = 0; i < rows; i++) {
       for (int64_t j = 0; j < cols; j++) f(i, j);
@@ -89,11 +96,33 @@ bool advance_qr(const FactorTask& task, FactorState& state, double* workspace, i
   return qr(Columns{}, task, state, workspace, work);
 }
 
+bool advance_polar(const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  return polar(Columns{}, task, state, workspace, work);
+}
+
+bool advance_tangent(const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  return tangent(Columns{}, task, state, workspace, work);
+}
+
+bool advance_cholesky(const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  return cholesky(Columns{}, task, state, workspace, work);
+}
+
+bool advance_solve(const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  return solve(Columns{}, task, state, workspace, work);
+}
+
+bool advance_update(const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  return update(Columns{}, task, state, workspace, work);
+}
+
 int64_t workspace(const FactorTask& task) { return workspace_size(task); }
 
 }  // namespace
 
 extern const FactorizationKernels factorization_kernels;
-const FactorizationKernels factorization_kernels = {{advance_eigen, advance_qr}, workspace};
+const FactorizationKernels factorization_kernels = {
+    {advance_eigen, advance_qr, advance_polar, advance_tangent, advance_cholesky, advance_solve, advance_update},
+    workspace};
 
 }  // namespace kith::KITH_TIER

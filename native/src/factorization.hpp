@@ -16,8 +16,16 @@ struct FactorMatrix {
   int64_t stride; /* elements */
 };
 
-enum FactorOperation : int32_t { kEigen = 0, kQr = 1 };
-inline constexpr int kFactorOperations = 2;
+enum FactorOperation : int32_t {
+  kEigen = 0,
+  kQr = 1,
+  kPolar = 2,
+  kTangent = 3,
+  kCholesky = 4,
+  kSolve = 5,
+  kUpdate = 6
+};
+inline constexpr int kFactorOperations = 7;
 
 /* One matrix of a batch and what is made of it. */
 struct FactorTask {
@@ -25,10 +33,13 @@ struct FactorTask {
   int32_t f64;
   int64_t rows;
   int64_t cols;
-  FactorMatrix in;
-  FactorMatrix out;    /* vectors; q */
-  FactorMatrix second; /* values; r */
-  int32_t* count;      /* sweeps; NULL: not wanted */
+  int64_t width; /* columns of b, rows of v */
+  int32_t downdate;
+  FactorMatrix in;     /* a, y, x, l */
+  FactorMatrix out;    /* vectors, q, x, out, l */
+  FactorMatrix second; /* values, r; z, b, v, which are read */
+  int32_t* count;      /* sweeps, rank, failed; NULL: not wanted */
+  double* figure;      /* distance; likewise */
 };
 
 /* Where the work on a matrix stands: zero before it begins. */

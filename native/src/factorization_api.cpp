@@ -51,7 +51,17 @@ void large_body(void* pointer, int64_t block, int32_t) {
 // A bound of the fused operations that a matrix takes.
 int64_t most_work(const FactorTask& task) {
   const int64_t m = task.rows, n = task.cols;
-  return task.operation == kEigen ? kMostSweeps * n * 3 * (n + 1) * (n + 1) : 4 * m * n * n;
+  switch (task.operation) {
+    case kEigen:
+      return kMostSweeps * n * 3 * (n + 1) * (n + 1);
+    case kPolar:
+      return 4 * m * n * n + kMostSweeps * n * 4 * (n + 1) * (n + 1);
+    case kSolve:
+    case kUpdate:
+      return 2 * n * n * task.width;
+    default:
+      return 4 * m * n * n;
+  }
 }
 
 kith_status run(Entry& entry, Context& context) {
@@ -60,11 +70,11 @@ kith_status run(Entry& entry, Context& context) {
   if (batches == 0 || task.cols == 0) return entry.run(0, 0, small_body, &context);
   context.pitch = (factorization().workspace(task) + 7) / 8 * 8;
   const int64_t bytes = context.pitch * static_cast<int64_t>(sizeof(double));
-  const int64_t moved = 16 * task.rows * task.cols; /* keeps a few tiny matrices on the caller */
+  const int64_t size = task.rows * task.cols + task.width * task.cols;
+  const int64_t moved = 16 * size; /* keeps a few tiny matrices on the caller */
   if (bytes <= kSmallBytes) {
     context.workspace = static_cast<double*>(entry.scratch(entry.workers() * bytes));
     if (context.workspace == nullptr) return entry.status();
-    const int64_t size = task.rows * task.cols;
     context.group = size >= kBlockElements ? 1 : (kBlockElements + size - 1) / size;
     return entry.run((batches + context.group - 1) / context.group, batches * moved, small_body, &context);
   }
@@ -105,6 +115,51 @@ kith_status kith_qr(kith_queue* queue, int64_t batches, const kith_batch* a, con
   Entry entry(queue, call, "kith_qr");
   Context context = {};
   if (!check_qr(entry, batches, a, q, r, &context.operands)) return entry.status();
+  return run(entry, context);
+}
+
+kith_status kith_polar(kith_queue* queue, int64_t batches, const kith_batch* y, const kith_batch* x,
+                       const kith_matrix* distance, const kith_matrix* rank, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_polar");
+  Context context = {};
+  if (!check_polar(entry, batches, y, x, distance, rank, &context.operands)) return entry.status();
+  return run(entry, context);
+}
+
+kith_status kith_tangent(kith_queue* queue, int64_t batches, const kith_batch* x, const kith_batch* z,
+                         const kith_batch* out, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_tangent");
+  Context context = {};
+  if (!check_tangent(entry, batches, x, z, out, &context.operands)) return entry.status();
+  return run(entry, context);
+}
+
+kith_status kith_cholesky(kith_queue* queue, int64_t batches, const kith_batch* a, const kith_batch* l,
+                          const kith_matrix* failed, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_cholesky");
+  Context context = {};
+  if (!check_cholesky(entry, batches, a, l, failed, &context.operands)) return entry.status();
+  return run(entry, context);
+}
+
+kith_status kith_cholesky_solve(kith_queue* queue, int64_t batches, const kith_batch* l, const kith_batch* b,
+                                const kith_batch* x, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_cholesky_solve");
+  Context context = {};
+  if (!check_cholesky_solve(entry, batches, l, b, x, &context.operands)) return entry.status();
+  return run(entry, context);
+}
+
+kith_status kith_cholesky_update(kith_queue* queue, int64_t batches, int32_t downdate, const kith_batch* l,
+                                 const kith_batch* v, const kith_matrix* failed, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_cholesky_update");
+  Context context = {};
+  if (!check_cholesky_update(entry, batches, downdate, l, v, failed, &context.operands)) return entry.status();
   return run(entry, context);
 }
 

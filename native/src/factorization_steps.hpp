@@ -7,6 +7,7 @@
  *   V, load, store, set                    numbers of neighbouring columns: a vector, or on CUDA the one of a thread
  *   columns(from, to, f)                   f(Count<U>, j): columns j to j + U widths; may begin below `from`
  *   elements(rows, from, to, f)            f(i, Count<U>, j) likewise, for each of these rows
+ *   triangle(first, n, f)                  f(i, j) for rows i and columns j >= i of [first, n), the columns of V
  *   cells(rows, cols, f)                   f(i, j)
  *   items(n, f), one(f)                    f(i) for each i < n; f() once
  *   barrier()                              what was written before is seen after
@@ -40,6 +41,22 @@ KITH_STEP void put_element(const FactorTask& task, const FactorMatrix& m, int64_
   } else {
     reinterpret_cast<float*>(m.data)[i * m.stride + j] = static_cast<float>(value);
   }
+}
+
+/* A whole matrix, with zeros up to the pitch; and back. */
+template <class P>
+KITH_STEP void load_window(const P& p, const FactorTask& task, const FactorMatrix& from, int64_t rows, int64_t cols,
+                           double* to, int64_t pitch) {
+  p.cells(rows, pitch,
+          [&](int64_t i, int64_t j) KITH_STEP_BODY { to[i * pitch + j] = j < cols ? element(task, from, i, j) : 0.0; });
+  p.barrier();
+}
+
+template <class P>
+KITH_STEP void store_window(const P& p, const FactorTask& task, const FactorMatrix& to, int64_t rows, int64_t cols,
+                            const double* from, int64_t pitch) {
+  p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { put_element(task, to, i, j, from[i * pitch + j]); });
+  p.barrier();
 }
 
 constexpr int64_t kInfinityBits = 0x7ff0000000000000;
@@ -241,10 +258,7 @@ KITH_STEP Reflections reflections(const FactorTask& task, double* workspace) {
 /* Reads a and takes its scale out. */
 template <class P>
 KITH_STEP void load_reflections(const P& p, const FactorTask& task, FactorState& state, const Reflections& h) {
-  p.cells(h.m, h.pitch, [&](int64_t i, int64_t j) KITH_STEP_BODY {
-    h.a[i * h.pitch + j] = j < h.n ? element(task, task.in, i, j) : 0.0;
-  });
-  p.barrier();
+  load_window(p, task, task.in, h.m, h.n, h.a, h.pitch);
   take_scale(p, state, h.a, h.m, h.n, h.pitch, h.v);
 }
 
@@ -293,9 +307,7 @@ KITH_STEP bool qr(const P& p, const FactorTask& task, FactorState& state, double
     if (work <= 0) return false;
   }
   if (!expand(p, h, state, work)) return false;
-  p.cells(h.m, h.n,
-          [&](int64_t i, int64_t j) KITH_STEP_BODY { put_element(task, task.out, i, j, h.a[i * h.pitch + j]); });
-  p.barrier();
+  store_window(p, task, task.out, h.m, h.n, h.a, h.pitch);
   return true;
 }
 
@@ -514,8 +526,500 @@ KITH_STEP bool eigen(const P& p, const FactorTask& task, FactorState& state, dou
   return true;
 }
 
+/* ---- polar ----------------------------------------------------------------------------------------------------------- */
+
+/* What the rows of R^T, and their rotations, need beside the reflections. */
+struct Polar {
+  double* rows;    /* n x pitch: columns of R V, then w_0, w_1, ... */
+  double* turns;   /* n x pitch: rows of V^T */
+  double* c;       /* h */
+  double* s;       /* h */
+  double* turned;  /* h: whether a pair was rotated in this sweep */
+  double* lengths; /* n */
+  int64_t n;
+  int64_t h;
+  int64_t pitch;
+};
+
+KITH_STEP_BOTH int64_t polar_size(const FactorTask& task) {
+  const int64_t n = task.cols;
+  return padded(reflections_size(task.rows, n)) + 2 * n * padded(n) + 3 * padded(half(n)) + padded(n);
+}
+
+KITH_STEP Polar polar_of(const FactorTask& task, double* workspace) {
+  Polar q = {};
+  q.n = task.cols;
+  q.h = half(q.n);
+  q.pitch = padded(q.n);
+  q.rows = workspace + padded(reflections_size(task.rows, q.n));
+  q.turns = q.rows + q.n * q.pitch;
+  q.c = q.turns + q.n * q.pitch;
+  q.s = q.c + padded(q.h);
+  q.turned = q.s + padded(q.h);
+  q.lengths = q.turned + padded(q.h);
+  return q;
+}
+
+/* The sum of x y over padded rows: lane l takes the columns that are l mod 8; lanes fold 4, 2, 1. */
+template <class P>
+KITH_STEP double dot(const P& p, const double* x, const double* y, int64_t pitch) {
+  using V = typename P::V;
+  constexpr int kVectors = static_cast<int>(kPad) / P::kWidth;
+  V sum[kVectors];
+  for (int l = 0; l < kVectors; l++) sum[l] = p.set(0.0);
+  for (int64_t j = 0; j < pitch; j += kPad) {
+    for (int l = 0; l < kVectors; l++) {
+      sum[l] = p.fma(p.load(x + j + l * P::kWidth), p.load(y + j + l * P::kWidth), sum[l]);
+    }
+  }
+  double lane[kPad];
+  for (int l = 0; l < kVectors; l++) p.store(lane + l * P::kWidth, sum[l]);
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/* Columns whose product is at most this times their lengths count as orthogonal. */
+constexpr double kOrthogonal = 0x1p-50;
+
+template <class P>
+KITH_STEP void polar_round(const P& p, const Polar& q, int64_t round) {
+  using V = typename P::V;
+  p.items(q.h, [&](int64_t k) KITH_STEP_BODY {
+    const int64_t i = paired(q.h, round, 0, k), j = paired(q.h, round, 1, k);
+    q.s[k] = 0.0;
+    if (i >= q.n || j >= q.n) return;
+    const double* const x = q.rows + i * q.pitch;
+    const double* const y = q.rows + j * q.pitch;
+    const double a = dot(p, x, x, q.pitch), g = dot(p, x, y, q.pitch), b = dot(p, y, y, q.pitch);
+    const double size = g < 0.0 ? -g : g;
+    if (size <= kOrthogonal * (p.root(a) * p.root(b))) return;
+    rotation(p, a, g, b, q.c + k, q.s + k);
+    q.turned[k] = 1.0;
+  });
+  p.barrier();
+  p.elements(q.h, 0, q.n, [&](int64_t k, auto, int64_t column) KITH_STEP_BODY {
+    if (q.s[k] == 0.0) return;
+    const int64_t i = paired(q.h, round, 0, k) * q.pitch + column, j = paired(q.h, round, 1, k) * q.pitch + column;
+    const V c = p.set(q.c[k]), s = p.set(q.s[k]);
+    const V x = p.load(q.rows + i), y = p.load(q.rows + j), u = p.load(q.turns + i), v = p.load(q.turns + j);
+    p.store(q.rows + i, p.fma(c, x, -(s * y)));
+    p.store(q.rows + j, p.fma(s, x, c * y));
+    p.store(q.turns + i, p.fma(c, u, -(s * v)));
+    p.store(q.turns + j, p.fma(s, u, c * v));
+  });
+  p.barrier();
+}
+
+/* Row j becomes a unit vector across the rows 0 to j - 1 and those that are longer than the limit. */
+template <class P>
+KITH_STEP void complete_row(const P& p, const Polar& q, int64_t j, double limit) {
+  double* const w = q.rows + j * q.pitch;
+  int64_t best = 0;
+  double least = 2.0;
+  for (int64_t c = 0; c < q.n; c++) {
+    double spanned = 0.0;
+    for (int64_t l = 0; l < q.n; l++) {
+      if (l != j && (l < j || q.lengths[l] > limit)) {
+        spanned = p.fma(q.rows[l * q.pitch + c], q.rows[l * q.pitch + c], spanned);
+      }
+    }
+    if (spanned < least) {
+      least = spanned;
+      best = c;
+    }
+  }
+  for (int64_t c = 0; c < q.pitch; c++) w[c] = c == best ? 1.0 : 0.0;
+  for (int time = 0; time < 2; time++) {
+    for (int64_t l = 0; l < q.n; l++) {
+      if (l == j || (l > j && !(q.lengths[l] > limit))) continue;
+      const double* const other = q.rows + l * q.pitch;
+      const double share = dot(p, other, w, q.pitch);
+      for (int64_t c = 0; c < q.n; c++) w[c] = p.fma(-share, other[c], w[c]);
+    }
+  }
+  const double length = p.root(dot(p, w, w, q.pitch));
+  for (int64_t c = 0; c < q.n; c++) w[c] = w[c] / length;
+}
+
+template <class P>
+KITH_STEP bool polar(const P& p, const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  using V = typename P::V;
+  const Reflections h = reflections(task, workspace);
+  const Polar q = polar_of(task, workspace);
+  const int64_t rounds = 2 * q.h - 1;
+  if (state.stage == 0) {
+    load_reflections(p, task, state, h);
+    if (state.not_finite != 0) {
+      store_all(p, task, task.out, h.m, h.n, kNoNumber);
+      p.one([&]() KITH_STEP_BODY {
+        if (task.count != nullptr) task.count[0] = -1;
+        if (task.figure != nullptr) task.figure[0] = kNoNumber;
+      });
+      return true;
+    }
+    state.stage = 1;
+  }
+  if (state.stage == 1) {
+    if (!reduce(p, h, state, work)) return false;
+    p.cells(q.n, q.pitch, [&](int64_t j, int64_t i) KITH_STEP_BODY {
+      q.rows[j * q.pitch + i] = i > j ? 0.0 : i == j ? h.heads[padded(h.n) + i] : h.a[i * h.pitch + j];
+      q.turns[j * q.pitch + i] = i == j ? 1.0 : 0.0;
+    });
+    p.items(q.h, [&](int64_t k) KITH_STEP_BODY { q.turned[k] = 0.0; });
+    p.barrier();
+    state.stage = 2;
+    state.k = 0;
+  }
+  if (state.stage == 2) {
+    while (state.sweep < kMostSweeps) {
+      while (state.k < rounds) {
+        if (work <= 0) return false;
+        polar_round(p, q, state.k);
+        state.k++;
+        work -= 7 * q.h * q.n;
+      }
+      state.k = 0;
+      state.sweep++;
+      double turned = 0.0;
+      for (int64_t k = 0; k < q.h; k++) turned = turned + q.turned[k];
+      p.barrier();
+      if (turned == 0.0) break;
+      p.items(q.h, [&](int64_t k) KITH_STEP_BODY { q.turned[k] = 0.0; });
+      p.barrier();
+    }
+    p.items(q.n, [&](int64_t j) KITH_STEP_BODY {
+      const double* const row = q.rows + j * q.pitch;
+      q.lengths[j] = p.root(dot(p, row, row, q.pitch));
+    });
+    p.barrier();
+    double most = 0.0, square = 0.0;
+    for (int64_t j = 0; j < q.n; j++) most = q.lengths[j] > most ? q.lengths[j] : most;
+    const double limit = static_cast<double>(h.m) * kUlp * most;
+    int32_t rank = 0;
+    for (int64_t j = 0; j < q.n; j++) {
+      const double away = p.fma(q.lengths[j], state.scale, -1.0);
+      square = p.fma(away, away, square);
+      rank += q.lengths[j] > limit ? 1 : 0;
+    }
+    p.elements(q.n, 0, q.n, [&](int64_t j, auto, int64_t i) KITH_STEP_BODY {
+      double* const at = q.rows + j * q.pitch + i;
+      if (q.lengths[j] > limit) p.store(at, p.load(at) / p.set(q.lengths[j]));
+    });
+    p.barrier();
+    p.one([&]() KITH_STEP_BODY {
+      for (int64_t j = 0; j < q.n; j++) {
+        if (!(q.lengths[j] > limit)) complete_row(p, q, j, limit);
+      }
+      if (task.count != nullptr) task.count[0] = rank;
+      if (task.figure != nullptr) task.figure[0] = p.root(square);
+    });
+    p.barrier();
+    if (task.out.data == nullptr) return true;
+    p.elements(q.n, 0, q.n, [&](int64_t i, auto, int64_t column) KITH_STEP_BODY {
+      V sum = p.set(0.0);
+      for (int64_t j = 0; j < q.n; j++) {
+        sum = p.fma(p.set(q.rows[j * q.pitch + i]), p.load(q.turns + j * q.pitch + column), sum);
+      }
+      p.store(h.a + i * h.pitch + column, sum);
+    });
+    p.cells(h.m - h.n, h.pitch, [&](int64_t i, int64_t j) KITH_STEP_BODY { h.a[(h.n + i) * h.pitch + j] = 0.0; });
+    p.barrier();
+    state.stage = 3;
+    state.k = h.n;
+    if (work <= 0) return false;
+  }
+  if (!expand(p, h, state, work)) return false;
+  store_window(p, task, task.out, h.m, h.n, h.a, h.pitch);
+  return true;
+}
+
+/* ---- tangent --------------------------------------------------------------------------------------------------------- */
+
+constexpr int64_t kRowsAtOnce = 1024;
+constexpr int64_t kSumsAtOnce = 8;
+
+KITH_STEP_BOTH int64_t tangent_size(const FactorTask& task) {
+  return 2 * task.rows * padded(task.cols) + 2 * task.cols * padded(task.cols);
+}
+
+template <class P>
+KITH_STEP bool tangent(const P& p, const FactorTask& task, FactorState& state, double* workspace, int64_t work) {
+  using V = typename P::V;
+  const int64_t m = task.rows, n = task.cols, pitch = padded(n);
+  double* const x = workspace;
+  double* const z = x + m * pitch;
+  double* const product = z + m * pitch;
+  double* const even = product + n * pitch;
+  if (state.stage == 0) {
+    load_window(p, task, task.in, m, n, x, pitch);
+    load_window(p, task, task.second, m, n, z, pitch);
+    state.stage = 1;
+  }
+  if (state.stage == 1) {
+    while (state.k < n) {
+      if (work <= 0) return false;
+      const int64_t first = state.k, count = n - first < kSumsAtOnce ? n - first : kSumsAtOnce;
+      p.elements(count, 0, n, [&](int64_t a, auto, int64_t b) KITH_STEP_BODY {
+        V sum[4];
+        for (int l = 0; l < 4; l++) sum[l] = p.set(0.0);
+        int64_t i = 0;
+        for (; i + 3 < m; i += 4) {
+          for (int l = 0; l < 4; l++) {
+            sum[l] = p.fma(p.set(x[(i + l) * pitch + first + a]), p.load(z + (i + l) * pitch + b), sum[l]);
+          }
+        }
+        for (int l = 0; l < 3; l++) {
+          if (i + l >= m) break;
+          sum[l] = p.fma(p.set(x[(i + l) * pitch + first + a]), p.load(z + (i + l) * pitch + b), sum[l]);
+        }
+        p.store(product + (first + a) * pitch + b, (sum[0] + sum[2]) + (sum[1] + sum[3]));
+      });
+      state.k = first + count;
+      work -= count * m * n;
+    }
+    p.barrier();
+    p.cells(n, n, [&](int64_t a, int64_t b) KITH_STEP_BODY {
+      even[a * pitch + b] = 0.5 * (product[a * pitch + b] + product[b * pitch + a]);
+    });
+    p.cells(n, pitch - n, [&](int64_t a, int64_t b) KITH_STEP_BODY { even[a * pitch + n + b] = 0.0; });
+    p.barrier();
+    state.stage = 2;
+    state.k = 0;
+  }
+  while (state.k < m) {
+    if (work <= 0) return false;
+    const int64_t first = state.k, count = m - first < kRowsAtOnce ? m - first : kRowsAtOnce;
+    p.elements(count, 0, n, [&](int64_t i, auto, int64_t b) KITH_STEP_BODY {
+      double* const at = z + (first + i) * pitch + b;
+      const double* const row = x + (first + i) * pitch;
+      V sum = p.load(at);
+      for (int64_t a = 0; a < n; a++) sum = p.fma(p.set(-row[a]), p.load(even + a * pitch + b), sum);
+      p.store(at, sum);
+    });
+    state.k = first + count;
+    work -= count * n * n;
+  }
+  p.barrier();
+  store_window(p, task, task.out, m, n, z, pitch);
+  return true;
+}
+
+/* ---- Cholesky -------------------------------------------------------------------------------------------------------- */
+
+/* L^T stands in u, so that columns of a row follow each other; below its diagonal is nothing that is read. */
+KITH_STEP_BOTH int64_t cholesky_size(const FactorTask& task) { return task.cols * padded(task.cols); }
+
+template <class P>
+KITH_STEP void load_transposed(const P& p, const FactorTask& task, double* u, int64_t n) {
+  const int64_t pitch = padded(n);
+  p.cells(n, pitch, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+    u[i * pitch + j] = j < i || j >= n ? 0.0 : element(task, task.in, j, i);
+  });
+  p.barrier();
+}
+
+template <class P>
+KITH_STEP void store_transposed(const P& p, const FactorTask& task, const double* u, int64_t n) {
+  const int64_t pitch = padded(n);
+  p.cells(n, n, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+    put_element(task, task.out, i, j, j > i ? 0.0 : u[j * pitch + i]);
+  });
+  p.barrier();
+}
+
+template <class P>
+KITH_STEP void say(const P& p, const FactorTask& task, int64_t count) {
+  p.one([&]() KITH_STEP_BODY {
+    if (task.count != nullptr) task.count[0] = static_cast<int32_t>(count);
+  });
+}
+
+/* A positive finite number. */
+KITH_STEP bool proper(double x) { return x > 0.0 && x - x == 0.0; }
+
+template <class P>
+KITH_STEP bool cholesky(const P& p, const FactorTask& task, FactorState& state, double* u, int64_t work) {
+  using V = typename P::V;
+  const int64_t n = task.cols, pitch = padded(n);
+  if (state.stage == 0) {
+    load_transposed(p, task, u, n);
+    state.stage = 1;
+  }
+  while (state.k < n) {
+    if (work <= 0) return false;
+    const int64_t begin = state.k, end = begin + kPanel < n ? begin + kPanel : n;
+    for (int64_t k = begin; k < end; k++) {
+      double* const row = u + k * pitch;
+      const double pivot = row[k];
+      if (!proper(pivot)) {
+        store_all(p, task, task.out, n, n, kNoNumber);
+        say(p, task, k + 1);
+        return true;
+      }
+      const double root = p.root(pivot);
+      p.barrier();
+      p.columns(k, n, [&](auto count, int64_t j) KITH_STEP_BODY {
+        for (int v = 0; v < decltype(count)::n; v++) {
+          double* const at = row + j + v * P::kWidth;
+          p.store(at, p.load(at) / p.set(root));
+        }
+      });
+      p.barrier();
+      p.one([&]() KITH_STEP_BODY { row[k] = root; });
+      p.elements(end - k - 1, k + 1, n, [&](int64_t i, auto, int64_t j) KITH_STEP_BODY {
+        double* const at = u + (k + 1 + i) * pitch + j;
+        p.store(at, p.fma(p.set(-row[k + 1 + i]), p.load(row + j), p.load(at)));
+      });
+      p.barrier();
+    }
+    p.triangle(end, n, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+      double* const at = u + i * pitch + j;
+      V sum = p.load(at);
+      for (int64_t k = begin; k < end; k++) {
+        sum = p.fma(p.set(-u[k * pitch + i]), p.load(u + k * pitch + j), sum);
+      }
+      p.store(at, sum);
+    });
+    p.barrier();
+    state.k = end;
+    work -= (end - begin) * (n - begin) * (n - begin);
+  }
+  store_transposed(p, task, u, n);
+  say(p, task, 0);
+  return true;
+}
+
+KITH_STEP_BOTH int64_t solve_size(const FactorTask& task) {
+  return task.cols * padded(task.cols) + task.cols * padded(task.width);
+}
+
+template <class P>
+KITH_STEP bool solve(const P& p, const FactorTask& task, FactorState& state, double* u, int64_t work) {
+  using V = typename P::V;
+  const int64_t n = task.cols, pitch = padded(n), across = padded(task.width);
+  double* const b = u + n * pitch;
+  if (state.stage == 0) {
+    load_transposed(p, task, u, n);
+    load_window(p, task, task.second, n, task.width, b, across);
+    state.stage = 1;
+  }
+  while (state.k < task.width) {
+    if (work <= 0) return false;
+    const int64_t end = state.k + P::kStrip < task.width ? state.k + P::kStrip : task.width;
+    p.columns(state.k, end, [&](auto count, int64_t j) KITH_STEP_BODY {
+      constexpr int U = decltype(count)::n;
+      double* const column = b + j;
+      for (int64_t k = 0; k < n; k++) {
+        V y[U];
+        for (int v = 0; v < U; v++) {
+          double* const at = column + k * across + v * P::kWidth;
+          y[v] = p.load(at) / p.set(u[k * pitch + k]);
+          p.store(at, y[v]);
+        }
+        for (int64_t i = k + 1; i < n; i++) {
+          const V l = p.set(-u[k * pitch + i]);
+          for (int v = 0; v < U; v++) {
+            double* const at = column + i * across + v * P::kWidth;
+            p.store(at, p.fma(l, y[v], p.load(at)));
+          }
+        }
+      }
+      for (int64_t k = n - 1; k >= 0; k--) {
+        V y[U];
+        for (int v = 0; v < U; v++) {
+          double* const at = column + k * across + v * P::kWidth;
+          y[v] = p.load(at) / p.set(u[k * pitch + k]);
+          p.store(at, y[v]);
+        }
+        for (int64_t i = 0; i < k; i++) {
+          const V l = p.set(-u[i * pitch + k]);
+          for (int v = 0; v < U; v++) {
+            double* const at = column + i * across + v * P::kWidth;
+            p.store(at, p.fma(l, y[v], p.load(at)));
+          }
+        }
+      }
+    });
+    work -= n * n * (end - state.k);
+    state.k = end;
+  }
+  p.barrier();
+  store_window(p, task, task.out, n, task.width, b, across);
+  return true;
+}
+
+KITH_STEP_BOTH int64_t update_size(const FactorTask& task) {
+  return (task.cols + task.width) * padded(task.cols) + kPad;
+}
+
+template <class P>
+KITH_STEP bool update(const P& p, const FactorTask& task, FactorState& state, double* u, int64_t work) {
+  using V = typename P::V;
+  const int64_t n = task.cols, pitch = padded(n);
+  double* const vectors = u + n * pitch;
+  double* const numbers = vectors + task.width * pitch;
+  if (state.stage == 0) {
+    load_transposed(p, task, u, n);
+    load_window(p, task, task.second, task.width, n, vectors, pitch);
+    state.stage = 1;
+  }
+  while (state.k < task.width) {
+    if (work <= 0) return false;
+    double* const x = vectors + state.k * pitch;
+    for (int64_t k = 0; k < n; k++) {
+      double* const row = u + k * pitch;
+      p.one([&]() KITH_STEP_BODY {
+        const double a = row[k], b = x[k];
+        const double square = task.downdate != 0 ? (a - b) * (a + b) : p.fma(b, b, a * a);
+        const double r = p.root(square > 0.0 ? square : 0.0);
+        numbers[0] = r;
+        numbers[1] = task.downdate != 0 ? r / a : a / r;
+        numbers[2] = task.downdate != 0 ? b / a : b / r;
+      });
+      p.barrier();
+      const double r = numbers[0], c = numbers[1], s = numbers[2];
+      if (!proper(r) || !proper(c) || !(s - s == 0.0)) {
+        say(p, task, state.k + 1);
+        return true;
+      }
+      p.columns(k + 1, n, [&](auto count, int64_t j) KITH_STEP_BODY {
+        for (int v = 0; v < decltype(count)::n; v++) {
+          double* const above = row + j + v * P::kWidth;
+          double* const below = x + j + v * P::kWidth;
+          const V a = p.load(above), b = p.load(below);
+          const V next = task.downdate != 0 ? p.fma(p.set(-s), b, a) / p.set(c) : p.fma(p.set(c), a, p.set(s) * b);
+          p.store(above, next);
+          p.store(below, p.fma(p.set(c), b, -(p.set(s) * (task.downdate != 0 ? next : a))));
+        }
+      });
+      p.barrier();
+      p.one([&]() KITH_STEP_BODY { row[k] = r; });
+    }
+    p.barrier();
+    state.k++;
+    work -= 2 * n * n;
+  }
+  store_transposed(p, task, u, n);
+  say(p, task, 0);
+  return true;
+}
+
 /* ---- all ------------------------------------------------------------------------------------------------------------- */
 
 KITH_STEP_BOTH int64_t workspace_size(const FactorTask& task) {
-  return task.operation == kEigen ? eigen_size(task) : qr_size(task);
+  switch (task.operation) {
+    case kEigen:
+      return eigen_size(task);
+    case kQr:
+      return qr_size(task);
+    case kPolar:
+      return polar_size(task);
+    case kTangent:
+      return tangent_size(task);
+    case kCholesky:
+      return cholesky_size(task);
+    case kSolve:
+      return solve_size(task);
+    default:
+      return update_size(task);
+  }
 }

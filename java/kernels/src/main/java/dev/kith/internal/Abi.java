@@ -318,6 +318,11 @@ public final class Abi {
   private final MethodHandle cgUpdate;
   private final MethodHandle eigen;
   private final MethodHandle qr;
+  private final MethodHandle polar;
+  private final MethodHandle tangent;
+  private final MethodHandle cholesky;
+  private final MethodHandle choleskySolve;
+  private final MethodHandle choleskyUpdate;
   private final MethodHandle twin;
 
   /**
@@ -455,6 +460,11 @@ public final class Abi {
     // family factorization
     eigen = bind("kith_eigen", I32, PTR, I64, PTR, PTR, PTR, PTR, PTR);
     qr = bind("kith_qr", I32, PTR, I64, PTR, PTR, PTR, PTR);
+    polar = bind("kith_polar", I32, PTR, I64, PTR, PTR, PTR, PTR, PTR);
+    tangent = bind("kith_tangent", I32, PTR, I64, PTR, PTR, PTR, PTR);
+    cholesky = bind("kith_cholesky", I32, PTR, I64, PTR, PTR, PTR, PTR);
+    choleskySolve = bind("kith_cholesky_solve", I32, PTR, I64, PTR, PTR, PTR, PTR);
+    choleskyUpdate = bind("kith_cholesky_update", I32, PTR, I64, I32, PTR, PTR, PTR, PTR);
 
     // what the benchmarks compare with
     twin = bind("kith_twin", I32, PTR, PTR, I32, PTR, I32, I32, PTR, PTR);
@@ -1537,6 +1547,78 @@ public final class Abi {
       return (int) qr.invokeExact(queue, batches, a, q, r, call);
     } catch (Throwable t) {
       throw broken("kith_qr", t);
+    }
+  }
+
+  public int polar(
+      MemorySegment queue,
+      long batches,
+      MemorySegment y,
+      MemorySegment x,
+      MemorySegment distance,
+      MemorySegment rank,
+      MemorySegment call) {
+    try {
+      return (int) polar.invokeExact(queue, batches, y, x, distance, rank, call);
+    } catch (Throwable t) {
+      throw broken("kith_polar", t);
+    }
+  }
+
+  public int tangent(
+      MemorySegment queue,
+      long batches,
+      MemorySegment x,
+      MemorySegment z,
+      MemorySegment out,
+      MemorySegment call) {
+    try {
+      return (int) tangent.invokeExact(queue, batches, x, z, out, call);
+    } catch (Throwable t) {
+      throw broken("kith_tangent", t);
+    }
+  }
+
+  public int cholesky(
+      MemorySegment queue,
+      long batches,
+      MemorySegment a,
+      MemorySegment l,
+      MemorySegment failed,
+      MemorySegment call) {
+    try {
+      return (int) cholesky.invokeExact(queue, batches, a, l, failed, call);
+    } catch (Throwable t) {
+      throw broken("kith_cholesky", t);
+    }
+  }
+
+  public int choleskySolve(
+      MemorySegment queue,
+      long batches,
+      MemorySegment l,
+      MemorySegment b,
+      MemorySegment x,
+      MemorySegment call) {
+    try {
+      return (int) choleskySolve.invokeExact(queue, batches, l, b, x, call);
+    } catch (Throwable t) {
+      throw broken("kith_cholesky_solve", t);
+    }
+  }
+
+  public int choleskyUpdate(
+      MemorySegment queue,
+      long batches,
+      int downdate,
+      MemorySegment l,
+      MemorySegment v,
+      MemorySegment failed,
+      MemorySegment call) {
+    try {
+      return (int) choleskyUpdate.invokeExact(queue, batches, downdate, l, v, failed, call);
+    } catch (Throwable t) {
+      throw broken("kith_cholesky_update", t);
     }
   }
 

@@ -362,6 +362,34 @@ class BadInputTest {
     assertEquals(0, x.get(0, 0));
   }
 
+  // ---- factorizations
+
+  @Test
+  void factorizations() {
+    Batch a = Batch.of(m(DType.F32, 3, 3));
+    Batch b = Batch.of(m(DType.F32, 3, 3));
+    Batch wide = Batch.of(m(DType.F32, 3, 4));
+    Batch row = Batch.of(m(DType.F32, 1, 3));
+    DeviceMatrix one = m(DType.I32, 1, 1);
+    DeviceMatrix two = m(DType.I32, 1, 2);
+    Optional<DeviceMatrix> no = Optional.empty();
+    refused("3 x 4", () -> Factorization.eigen(1, wide, row, Optional.empty(), no));
+    refused("3 x 3", () -> Factorization.eigen(1, a, b, Optional.empty(), no));
+    refused("1 x 2", () -> Factorization.eigen(1, a, row, Optional.empty(), Optional.of(two)));
+    refused("-1", () -> Factorization.eigen(-1, a, row, Optional.empty(), no));
+    refused("3 x 4", () -> Factorization.qr(1, wide, wide, Optional.empty()));
+    refused("F64", () -> Factorization.qr(1, a, Batch.of(f64(3, 3)), Optional.empty()));
+    refused("3 x 4", () -> Factorization.polar(1, wide, wide, no, no));
+    refused("I32", () -> Factorization.polar(1, a, b, Optional.of(one), no));
+    refused("batch stride 0", () -> Factorization.polar(2, a, b, no, no));
+    refused("1 x 3", () -> Factorization.tangent(1, a, row, b));
+    refused("1 x 3", () -> Factorization.cholesky(1, a, row, one));
+    refused("1 x 2", () -> Factorization.cholesky(1, a, b, two));
+    refused("1 x 3", () -> Factorization.choleskySolve(1, a, row, row));
+    refused("1 x 4", () -> Factorization.choleskyUpdate(1, a, Batch.of(m(DType.F32, 1, 4)), one));
+    refused("F64", () -> Factorization.choleskyDowndate(1, a, Batch.of(f64(1, 3)), one));
+  }
+
   // ---- products
 
   @Test

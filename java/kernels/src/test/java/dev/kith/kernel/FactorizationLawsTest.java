@@ -231,4 +231,204 @@ class FactorizationLawsTest {
     assertEquals(0, f[1][0][0]);
     assertEquals(0, f[1][3][3]);
   }
+
+  /** Factor, distance and rank. */
+  private static List<double[][]> polar(double[][] y) {
+    return FactorizationTest.plainly(
+        List.of(DType.F64, DType.F64, DType.F64, DType.I32),
+        List.of(y, new double[y.length][y[0].length], new double[1][1], new double[1][1]),
+        m ->
+            Factorization.polar(
+                1,
+                Batch.of(m.get(0)),
+                Batch.of(m.get(1)),
+                Optional.of(m.get(2)),
+                Optional.of(m.get(3))));
+  }
+
+  private static double[][] tangent(double[][] x, double[][] z) {
+    return FactorizationTest.plainly(
+            List.of(DType.F64, DType.F64, DType.F64),
+            List.of(x, z, new double[x.length][x[0].length]),
+            m ->
+                Factorization.tangent(
+                    1, Batch.of(m.get(0)), Batch.of(m.get(1)), Batch.of(m.get(2))))
+        .get(2);
+  }
+
+  private static double[][] sum(double[][] a, double by, double[][] b) {
+    double[][] c = new double[a.length][];
+    for (int i = 0; i < a.length; i++) {
+      c[i] = a[i].clone();
+      for (int j = 0; j < c[i].length; j++) {
+        c[i][j] += by * b[i][j];
+      }
+    }
+    return c;
+  }
+
+  /** u diag(s) v' with singular values from 1 down to 1 / condition. */
+  private static double[][] conditioned(double[][] u, double[][] v, double condition) {
+    int n = v.length;
+    double[][] us = new double[u.length][n];
+    for (int i = 0; i < u.length; i++) {
+      for (int k = 0; k < n; k++) {
+        us[i][k] = u[i][k] * Math.pow(condition, -k / Math.max(1.0, n - 1));
+      }
+    }
+    return product(us, transpose(v));
+  }
+
+  @Test
+  void polarFactorsAreOrthonormalAndRightAtAnyCondition() {
+    for (int[] s : new int[][] {{3, 3}, {64, 8}, {100, 33}, {70, 64}}) {
+      double[][] u = qr(random(s[0], s[1], 1))[0];
+      double[][] v = qr(random(s[1], s[1], 2))[0];
+      for (double condition : new double[] {1, 1e3, 1e6, 1e12}) {
+        List<double[][]> p = polar(conditioned(u, v, condition));
+        assertTrue(departure(p.get(1)) < 1e-12, "departure at " + condition);
+        // The factor itself moves by the rounding of y over its two smallest singular values.
+        double bound = 40 * s[1] * ULP * condition;
+        assertTrue(distance(p.get(1), product(u, transpose(v))) < bound, "error at " + condition);
+        double away = 0;
+        for (int k = 0; k < s[1]; k++) {
+          double gap = Math.pow(condition, -k / Math.max(1.0, s[1] - 1)) - 1;
+          away += gap * gap;
+        }
+        assertEquals(Math.sqrt(away), p.get(2)[0][0], 1e-12);
+        assertEquals(s[1], p.get(3)[0][0]);
+      }
+    }
+  }
+
+  @Test
+  void noMatrixWithOrthonormalColumnsIsNearerThanThePolarFactor() {
+    double[][] y = random(9, 4, 11);
+    List<double[][]> p = polar(y);
+    double least = distance(y, p.get(1));
+    assertEquals(least, p.get(2)[0][0], 1e-14);
+    for (int k = 0; k < 1000; k++) {
+      double size = Math.pow(10, -6.0 * k / 1000);
+      double[][] other = polar(sum(p.get(1), size, random(9, 4, 100 + k))).get(1);
+      assertTrue(distance(y, other) >= least, "perturbation " + k);
+    }
+  }
+
+  @Test
+  void pointsOfTheManifoldStayAndProjectionsRepeat() {
+    double[][] x = qr(random(30, 6, 4))[0];
+    List<double[][]> p = polar(x);
+    assertTrue(distance(p.get(1), x) < 30 * ULP, "a point moved");
+    assertTrue(p.get(2)[0][0] < 30 * ULP, "a point is away");
+    double[][] once = tangent(x, random(30, 6, 5));
+    assertTrue(distance(tangent(x, once), once) < 100 * ULP, "idempotent");
+    double[][] skew = product(transpose(x), once);
+    assertTrue(norm(sum(skew, 1, transpose(skew))) < 100 * ULP, "tangent");
+    // |R(t e) - x - t e| = O(t^2): a hundredth of the step, a ten thousandth of the error.
+    double far = distance(polar(sum(x, 1e-2, once)).get(1), sum(x, 1e-2, once));
+    double near = distance(polar(sum(x, 1e-4, once)).get(1), sum(x, 1e-4, once));
+    assertTrue(near < 1.1e-4 * far && near > 0.9e-4 * far, near / far + " is not 1e-4");
+  }
+
+  @Test
+  void dependentColumnsGiveSomeNearestMatrix() {
+    double[][] y = random(7, 4, 21);
+    for (double[] row : y) {
+      row[3] = row[0] - 2 * row[1];
+      row[2] = 0;
+    }
+    List<double[][]> p = polar(y);
+    assertTrue(departure(p.get(1)) < 1e-14, "departure");
+    assertEquals(2, p.get(3)[0][0]);
+    assertEquals(distance(y, p.get(1)), p.get(2)[0][0], 1e-14);
+    List<double[][]> zero = polar(new double[5][3]);
+    assertTrue(departure(zero.get(1)) < 1e-14, "departure of zero");
+    assertEquals(0, zero.get(3)[0][0]);
+    assertEquals(Math.sqrt(3), zero.get(2)[0][0], 1e-15);
+  }
+
+  @Test
+  void aPointThatIsNotFiniteIsNoneOfTheManifold() {
+    double[][] y = random(4, 2, 1);
+    y[2][1] = Double.POSITIVE_INFINITY;
+    List<double[][]> p = polar(y);
+    assertTrue(Arrays.stream(p.get(1)).allMatch(r -> Arrays.stream(r).allMatch(Double::isNaN)));
+    assertTrue(Double.isNaN(p.get(2)[0][0]));
+    assertEquals(-1, p.get(3)[0][0]);
+  }
+
+  private static List<double[][]> cholesky(double[][] a, double[][] v, double[][] b) {
+    return FactorizationTest.plainly(
+        List.of(
+            DType.F64, DType.F64, DType.F64, DType.F64, DType.F64, DType.F64, DType.I32, DType.I32,
+            DType.I32),
+        List.of(
+            a,
+            new double[a.length][a.length],
+            v,
+            b,
+            new double[a.length][a.length],
+            new double[a.length][a.length],
+            new double[1][1],
+            new double[1][1],
+            new double[1][1]),
+        m -> {
+          Batch l = Batch.of(m.get(1));
+          Factorization.cholesky(1, Batch.of(m.get(0)), l, m.get(6));
+          Factorization.choleskySolve(1, l, Batch.of(m.get(3)), Batch.of(m.get(3)));
+          m.get(4).copyFrom(m.get(1));
+          Factorization.choleskyUpdate(1, Batch.of(m.get(4)), Batch.of(m.get(2)), m.get(7));
+          m.get(5).copyFrom(m.get(4));
+          Factorization.choleskyDowndate(1, Batch.of(m.get(5)), Batch.of(m.get(2)), m.get(8));
+        });
+  }
+
+  @Test
+  void choleskyFactorsMultiplyBackSolveAndFollowUpdates() {
+    for (int n : new int[] {1, 2, 5, 33, 70}) {
+      double[][] g = random(2 * n + 3, n, n);
+      double[][] a = sum(product(transpose(g), g), 1, identity(n));
+      double[][] v = random(3, n, 7);
+      double[][] b = random(n, 4, 8);
+      List<double[][]> r = cholesky(a, v, b);
+      double[][] l = r.get(1);
+      double bound = 4 * n * ULP * norm(a);
+      assertTrue(distance(product(l, transpose(l)), a) <= bound, "factor");
+      for (int i = 0; i < n; i++) {
+        for (int j = i + 1; j < n; j++) {
+          assertEquals(0, l[i][j]);
+        }
+      }
+      double[][] back = product(a, r.get(3));
+      assertTrue(distance(back, b) <= bound * norm(r.get(3)), "solve");
+      double[][] more = sum(a, 1, product(transpose(v), v));
+      assertTrue(distance(product(r.get(4), transpose(r.get(4))), more) <= 4 * bound, "update");
+      assertTrue(distance(product(r.get(5), transpose(r.get(5))), a) <= 40 * bound, "downdate");
+      for (int k = 6; k < 9; k++) {
+        assertEquals(0, r.get(k)[0][0]);
+      }
+    }
+  }
+
+  @Test
+  void whatIsNotPositiveDefiniteIsSaid() {
+    double[][] a = identity(4);
+    a[2][2] = -1;
+    List<double[][]> r = cholesky(a, random(1, 4, 1), random(4, 1, 2));
+    assertEquals(3, r.get(6)[0][0]);
+    assertTrue(Arrays.stream(r.get(1)).allMatch(x -> Arrays.stream(x).allMatch(Double::isNaN)));
+    // The second of two vectors takes too much away: the factor is as it was before the first.
+    double[][] v = new double[2][4];
+    v[0][1] = 0.5;
+    v[1][3] = 1;
+    List<double[][]> down =
+        FactorizationTest.plainly(
+            List.of(DType.F64, DType.F64, DType.I32),
+            List.of(identity(4), v, new double[1][1]),
+            m ->
+                Factorization.choleskyDowndate(
+                    1, Batch.of(m.get(0)), Batch.of(m.get(1)), m.get(2)));
+    assertEquals(2, down.get(2)[0][0]);
+    assertEquals(0, distance(down.get(0), identity(4)));
+  }
 }

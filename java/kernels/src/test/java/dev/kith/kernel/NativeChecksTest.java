@@ -672,6 +672,85 @@ class NativeChecksTest {
     return m.equals(NULL) ? otherwise : m;
   }
 
+  /** Shapes, overlaps and numbers that no factorization can take. */
+  @Test
+  void factorizationsThatLie() {
+    DeviceMatrix a = m(DType.F32, 3, 3);
+    DeviceMatrix b = m(DType.F32, 3, 3);
+    DeviceMatrix wide = m(DType.F32, 3, 5);
+    DeviceMatrix row = m(DType.F32, 1, 3);
+    DeviceMatrix longest = m(DType.F32, 1, 1025);
+    DeviceMatrix count = m(DType.I32, 1, 1);
+    DeviceMatrix counts = m(DType.I32, 1, 2);
+    invalid(
+        "a is NULL",
+        (n, abi, q, call) ->
+            abi.eigen(q, 1, NULL, n.batch(row), n.batch(b), n.matrix(count), call));
+    invalid(
+        "values is NULL",
+        (n, abi, q, call) -> abi.eigen(q, 1, n.batch(a), NULL, n.batch(b), n.matrix(count), call));
+    invalid(
+        "3 x 5; give square",
+        (n, abi, q, call) -> abi.eigen(q, 1, n.batch(wide), n.batch(row), NULL, NULL, call));
+    invalid(
+        "batches is -1",
+        (n, abi, q, call) -> abi.eigen(q, -1, n.batch(a), n.batch(row), NULL, NULL, call));
+    invalid(
+        "sweeps",
+        (n, abi, q, call) ->
+            abi.eigen(q, 1, n.batch(a), n.batch(row), NULL, n.matrix(counts), call));
+    invalid(
+        "overlap",
+        (n, abi, q, call) -> {
+          // The first row of a.
+          MemorySegment top = n.batch(a);
+          top.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "rows"), 1);
+          return abi.eigen(q, 1, n.batch(a), top, NULL, NULL, call);
+        });
+    invalid(
+        "at least as many rows",
+        (n, abi, q, call) -> abi.qr(q, 1, n.batch(wide), n.batch(wide), NULL, call));
+    invalid(
+        "1025 columns",
+        (n, abi, q, call) -> {
+          MemorySegment none = n.batch(longest);
+          none.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "rows"), 2000);
+          return abi.qr(q, 0, none, none, NULL, call);
+        });
+    invalid("overlap", (n, abi, q, call) -> abi.qr(q, 1, n.batch(a), n.batch(b), n.batch(a), call));
+    invalid(
+        "overlap",
+        (n, abi, q, call) -> {
+          // Two matrices, one element apart.
+          MemorySegment both = n.batch(a);
+          both.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "rows"), 2);
+          both.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "cols"), 2);
+          both.set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "batch_stride"), 1);
+          return abi.polar(q, 2, both, both, NULL, NULL, call);
+        });
+    invalid(
+        "rank",
+        (n, abi, q, call) -> abi.polar(q, 1, n.batch(a), n.batch(b), NULL, n.matrix(counts), call));
+    invalid(
+        "z is 1 x 3",
+        (n, abi, q, call) -> abi.tangent(q, 1, n.batch(a), n.batch(row), n.batch(b), call));
+    invalid(
+        "l is 1 x 3",
+        (n, abi, q, call) -> abi.cholesky(q, 1, n.batch(a), n.batch(row), NULL, call));
+    invalid(
+        "x and l overlap",
+        (n, abi, q, call) -> abi.choleskySolve(q, 1, n.batch(a), n.batch(b), n.batch(a), call));
+    invalid(
+        "b is 1 x 3",
+        (n, abi, q, call) -> abi.choleskySolve(q, 1, n.batch(a), n.batch(row), n.batch(row), call));
+    invalid(
+        "downdate is 2",
+        (n, abi, q, call) -> abi.choleskyUpdate(q, 1, 2, n.batch(a), n.batch(row), NULL, call));
+    invalid(
+        "overlap",
+        (n, abi, q, call) -> abi.choleskyUpdate(q, 1, 0, n.batch(a), n.batch(a), NULL, call));
+  }
+
   /** A batch that leaves its matrix, in every number that can lead out of it. */
   @Test
   void batchesThatLie() {

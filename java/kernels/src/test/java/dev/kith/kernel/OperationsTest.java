@@ -139,6 +139,17 @@ class OperationsTest {
       qr a                            wwuuu
       qr F32 a, q                     w-uuu
       qr F32 a, r                     w-uuu
+      polar y                         wwuuu
+      polar F32 y, x                  w-uuu
+      polar F32 y, distance           -w---
+      polar F32 y, rank               ----w
+      tangent x                       wwuuu
+      tangent F32 x, z                w-uuu
+      cholesky a                      wwuuu
+      cholesky F32 a, failed          ----w
+      cholesky solve l                wwuuu
+      cholesky update l               wwuuu
+      cholesky update F32 l, v        w-uuu
       twin source and target          wwwwu
       """;
 
@@ -1102,6 +1113,80 @@ class OperationsTest {
     line("qr a", t -> qr(session, t, t, t));
     line("qr F32 a, q", t -> qr(session, DType.F32, t, DType.F32));
     line("qr F32 a, r", t -> qr(session, DType.F32, DType.F32, t));
+    line("polar y", t -> polar(session, t, t, DType.F64, DType.I32));
+    line("polar F32 y, x", t -> polar(session, DType.F32, t, DType.F64, DType.I32));
+    line("polar F32 y, distance", t -> polar(session, DType.F32, DType.F32, t, DType.I32));
+    line("polar F32 y, rank", t -> polar(session, DType.F32, DType.F32, DType.F64, t));
+    line("tangent x", t -> tangent(session, t, t));
+    line("tangent F32 x, z", t -> tangent(session, DType.F32, t));
+    line("cholesky a", t -> cholesky(session, t, DType.I32));
+    line("cholesky F32 a, failed", t -> cholesky(session, DType.F32, t));
+    line("cholesky solve l", t -> choleskySolve(session, t));
+    line("cholesky update l", t -> choleskyUpdate(session, t, t));
+    line("cholesky update F32 l, v", t -> choleskyUpdate(session, DType.F32, t));
+  }
+
+  private static String polar(Rig.Session session, DType y, DType x, DType distance, DType rank) {
+    DeviceMatrix from = matrix(session, y, 3, 1, 1);
+    Operand to = operand(session, x, 0, 1, 1);
+    DeviceMatrix far = matrix(session, distance, 0, 1, 1);
+    DeviceMatrix count = matrix(session, rank, 0, 1, 1);
+    return letter(
+        session,
+        1,
+        to,
+        (n, abi, q, c) ->
+            abi.polar(
+                q, 1, n.batch(from), n.batch(to.matrix()), n.matrix(far), n.matrix(count), c));
+  }
+
+  /** Of the circle's one tangent at 1. */
+  private static String tangent(Rig.Session session, DType x, DType z) {
+    DeviceMatrix at = matrix(session, x, 1, 1, 1);
+    DeviceMatrix from = matrix(session, z, 5, 1, 1);
+    Operand to = operand(session, x, 7, 1, 1);
+    return letter(
+        session,
+        0,
+        to,
+        (n, abi, q, c) -> abi.tangent(q, 1, n.batch(at), n.batch(from), n.batch(to.matrix()), c));
+  }
+
+  private static String cholesky(Rig.Session session, DType a, DType failed) {
+    DeviceMatrix from = matrix(session, a, 9, 1, 1);
+    Operand to = operand(session, a, 0, 1, 1);
+    DeviceMatrix flag = matrix(session, failed, 0, 1, 1);
+    return letter(
+        session,
+        3,
+        to,
+        (n, abi, q, c) ->
+            abi.cholesky(q, 1, n.batch(from), n.batch(to.matrix()), n.matrix(flag), c));
+  }
+
+  private static String choleskySolve(Rig.Session session, DType l) {
+    DeviceMatrix factor = matrix(session, l, 2, 1, 1);
+    DeviceMatrix right = matrix(session, l, 12, 1, 1);
+    Operand x = operand(session, l, 0, 1, 1);
+    return letter(
+        session,
+        3,
+        x,
+        (n, abi, q, c) ->
+            abi.choleskySolve(q, 1, n.batch(factor), n.batch(right), n.batch(x.matrix()), c));
+  }
+
+  private static String choleskyUpdate(Rig.Session session, DType l, DType v) {
+    Operand factor = operand(session, l, 3, 1, 1);
+    DeviceMatrix vector = matrix(session, v, 4, 1, 1);
+    DeviceMatrix flag = matrix(session, DType.I32, 0, 1, 1);
+    return letter(
+        session,
+        5,
+        factor,
+        (n, abi, q, c) ->
+            abi.choleskyUpdate(
+                q, 1, 0, n.batch(factor.matrix()), n.batch(vector), n.matrix(flag), c));
   }
 
   /** Of 1 x 1 matrices. */
