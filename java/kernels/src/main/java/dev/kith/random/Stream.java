@@ -47,7 +47,9 @@ public enum Stream {
   /** Directions that a Hessian is multiplied by (Hutchinson); never secret. */
   PROBE(18),
   /** Labels that are drawn from the predictions of a model. */
-  LABEL(19);
+  LABEL(19),
+  /** Where a series is cut at random. */
+  TRUNCATION(20);
 
   private final int tag;
 

@@ -5,6 +5,8 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Reduction;
+import dev.kith.network.Network;
+import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -16,15 +18,19 @@ abstract class CommonModelOptimizer extends LockstepOptimizer {
   private final CommonModel model;
 
   CommonModelOptimizer(String name, GradientStepBuilder<?> builder) {
-    super(name, builder.problem, builder.network);
-    if (builder.initial.rows() != 1) {
+    this(name, builder.problem, builder.network, builder.initial);
+  }
+
+  CommonModelOptimizer(String name, Problem problem, Network network, DeviceMatrix initial) {
+    super(name, problem, network);
+    if (initial.rows() != 1) {
       throw new IllegalArgumentException(
           name
               + " was given "
-              + builder.initial.rows()
+              + initial.rows()
               + " rows to start from: give the one that all nodes have in common");
     }
-    this.model = own(new CommonModel(start(builder.initial)));
+    this.model = own(new CommonModel(start(initial)));
   }
 
   @Override

@@ -51,6 +51,27 @@ abstract class LockstepOptimizer implements Optimizer {
   }
 
   /**
+   * What the problem can do beyond gradients.
+   *
+   * @param what it is called in a sentence, "values" for example
+   */
+  final <T> T capability(Class<T> kind, String what) {
+    if (!kind.isInstance(problem)) {
+      throw new IllegalArgumentException(
+          name
+              + " needs a problem with "
+              + what
+              + ", a "
+              + kind.getSimpleName()
+              + ", and "
+              + problem.getClass().getSimpleName()
+              + " is none: take another problem, or an algorithm that needs gradients alone, such"
+              + " as dsgt");
+    }
+    return kind.cast(problem);
+  }
+
+  /**
    * One round, in the network's present round; leaves the state as it was when it throws and {@link
    * #undo} is called.
    */

@@ -199,6 +199,36 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .noiseMultiplier(0.5)
                     .simulated(3)
                     .build()));
+    all.add(new Algorithm("central lbfgs", 1, ring, (p, w, x) -> Lbfgs.builder(p, w, x).build()));
+    all.add(new Algorithm("central giant", 1, ring, (p, w, x) -> Giant.builder(p, w, x).build()));
+    all.add(
+        new Algorithm(
+            "central giant, one candidate after the other",
+            1,
+            ring,
+            (p, w, x) -> Giant.builder(p, w, x).sequential(true).build()));
+    all.add(new Algorithm("central dingo", 1, ring, (p, w, x) -> Dingo.builder(p, w, x).build()));
+    all.add(
+        new Algorithm(
+            "central dingo, case 3",
+            1,
+            ring,
+            (p, w, x) -> Dingo.builder(p, w, x).descent(100).candidates(6).batched(true).build()));
+    all.add(
+        new Algorithm(
+            "nn",
+            1,
+            lazyRing,
+            (p, w, x) ->
+                NetworkNewton.builder(p, w, x).terms(2).penalty(0.1).shrink(0.5, 0.05).build()));
+    all.add(
+        new Algorithm("esom", 1, lazyRing, (p, w, x) -> Esom.builder(p, w, x).terms(1).build()));
+    all.add(
+        new Algorithm(
+            "blocks of dbfgs",
+            1,
+            lazyRing,
+            (p, w, x) -> DecentralizedBfgs.builder(p, w, x).decay(50).build()));
     IntFunction<MixingSchedule> failing =
         n ->
             FailingSchedule.of(

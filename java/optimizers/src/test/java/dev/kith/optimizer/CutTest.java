@@ -75,8 +75,8 @@ class CutTest {
         }
         sum[message.isPresent() ? 1 : 0] = Arrays.stream(whole).sum();
       }
-      // Averages over all nodes travel in the type of the state.
-      if (!algorithm.label().startsWith("central")) {
+      // Averages over all nodes travel in the type of the state, and so do blocks of bytes.
+      if (!algorithm.label().startsWith("central") && !algorithm.label().startsWith("blocks")) {
         assertNotEquals(sum[0], sum[1], "bf16 messages change something");
       }
     }

@@ -23,8 +23,10 @@ import dev.kith.network.LocalTransport;
 import dev.kith.network.Network;
 import dev.kith.network.Processes;
 import dev.kith.network.Transport;
+import dev.kith.problem.HessianVector;
 import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
+import dev.kith.problem.Value;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -39,7 +41,8 @@ class FailureTest {
   private static final int N = 6;
 
   /** Another problem with one bad number in the gradient of one node and draw. */
-  private record Spoiled(Problem problem, int node, long draw, double value) implements Problem {
+  private record Spoiled(Problem problem, int node, long draw, double value)
+      implements Problem, Value, HessianVector {
     @Override
     public Layout layout() {
       return problem.layout();
@@ -67,6 +70,16 @@ class FailureTest {
       if (round == draw && row >= 0 && row < localNodes()) {
         g.set(row, 1, value);
       }
+    }
+
+    @Override
+    public void values(DeviceMatrix x, DeviceMatrix out) {
+      ((Value) problem).values(x, out);
+    }
+
+    @Override
+    public void hessianVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out) {
+      ((HessianVector) problem).hessianVector(x, v, out);
     }
 
     @Override
