@@ -38,6 +38,7 @@ final class Experiments {
           Map.entry("vra-dgt-rate", InexactClaims::rate),
           Map.entry("one-byte", OneByteClaims::oneByte),
           Map.entry("private-admm", AdmmClaims::privateAdmm),
+          Map.entry("drcgd-beats-gradient", ManifoldClaims::conjugateGradient),
           Map.entry("user-level-slope", UserLevelClaims::slope),
           Map.entry("madsbo-hypergradient", BilevelClaims::hypergradient));
 
