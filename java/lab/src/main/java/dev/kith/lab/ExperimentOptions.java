@@ -21,7 +21,7 @@ final class ExperimentOptions {
       paramLabel = "NAME",
       defaultValue = "dsgd",
       description =
-          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd, powergossip, sign-sgd, dgc, masha1 or masha2; extragradient. Default: ${DEFAULT-VALUE}.")
+          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd, powergossip, sign-sgd, dgc, masha1 or masha2; extragradient; complex-momentum. Default: ${DEFAULT-VALUE}.")
   private String algorithm;
 
   @Option(
@@ -196,7 +196,7 @@ final class ExperimentOptions {
       paramLabel = "X",
       defaultValue = "",
       description =
-          "Of ef-sgd, power-sgd, sign-sgd, dgc, and of dsgd with noise. Default: 0.9 for dgc, else 0.")
+          "Of ef-sgd, power-sgd, sign-sgd, dgc, of complex-momentum its modulus, and of dsgd with noise. Default: 0.9 for dgc and complex-momentum, else 0.")
   private String momentum;
 
   @Option(
@@ -278,6 +278,14 @@ final class ExperimentOptions {
   private String evaluateEvery;
 
   @Option(
+      names = "--sharpness-every",
+      paramLabel = "N",
+      defaultValue = "",
+      description =
+          "Rounds between two measurements that also look at the largest eigenvalue of the Hessian at the mean model. Default: never.")
+  private String sharpnessEvery;
+
+  @Option(
       names = "--snapshot-every",
       paramLabel = "TIME",
       defaultValue = "30s",
@@ -341,6 +349,7 @@ final class ExperimentOptions {
     flags.put("--seed", seed);
     flags.put("--data-seed", dataSeed);
     flags.put("--evaluate-every", evaluateEvery);
+    flags.put("--sharpness-every", sharpnessEvery);
     return flags;
   }
 

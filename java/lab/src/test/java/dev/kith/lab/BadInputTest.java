@@ -82,7 +82,7 @@ class BadInputTest {
           --algorithm choco --compressor power-sgd:2 | promises no delta
           --algorithm ef-sgd --rule adam      | leave out --rule
           --algorithm ef-sgd --consensus-step-size 0.1 | belongs to --algorithm choco, deepsqueeze, c-gt, not to ef-sgd
-          --algorithm diana --momentum 0.9    | belongs to --algorithm ef-sgd, power-sgd, sign-sgd, dgc, not to diana
+          --algorithm diana --momentum 0.9    | belongs to --algorithm ef-sgd, power-sgd, sign-sgd, dgc, complex-momentum, not to diana
           --algorithm dgc --momentum 1        | a momentum of 1.0 is not in [0, 1)
           --algorithm dgc --momentum -1       | --momentum -1 is not a number from 0 up
           --algorithm dgc --compressor int8   | DGC masks the momentum of the largest entries

@@ -80,7 +80,7 @@ class CommandLineTest {
     assertEquals(document, json(Files.readString(out.resolve("result.json"))));
     List<String> metrics = Files.readAllLines(out.resolve("metrics.csv"));
     assertEquals(
-        "round,messages,bytes,train_loss,mean_model_train_loss,test_accuracy,worst_accuracy,mean_model_accuracy,test_loss,mean_model_test_loss,consensus_distance,alive_nodes,compression_ratio,residual_norm",
+        "round,messages,bytes,train_loss,mean_model_train_loss,test_accuracy,worst_accuracy,mean_model_accuracy,test_loss,mean_model_test_loss,consensus_distance,alive_nodes,compression_ratio,residual_norm,sharpness",
         metrics.getFirst());
     assertEquals(22, metrics.size(), "the start and all 20 rounds");
     String[] last = metrics.getLast().split(",");

@@ -69,6 +69,7 @@ class ResumeTest {
         "--algorithm vra-dgt --compressor qsgd:16",
         "--algorithm vra-dsgt --step-size 0.05",
         "--algorithm spsa --step-size 0.01",
+        "--algorithm complex-momentum --momentum 0.8 --step-size 0.02 --sharpness-every 2",
         "--algorithm dsgd --drop-nodes random:0.34@5 --drop-links 0.2"
       })
   void aStoppedRunEndsWithTheBitsOfAnUninterruptedOne(String flags) throws IOException {

@@ -192,9 +192,13 @@ public final class FedMbo extends LockstepOptimizer {
     int count = settings.participants;
     int draw = settings.lowerRounds;
     int[] at = draw(draw++, count);
-    SharedRandom lengths = new SharedRandom(settings.seed, Stream.SAMPLE, 0, round());
     int[] length = new int[count];
-    Arrays.setAll(length, k -> (int) lengths.below(k, settings.terms));
+    Arrays.setAll(
+        length,
+        k ->
+            (int)
+                new SharedRandom(settings.seed, Stream.TRUNCATION, k, round())
+                    .below(0, settings.terms));
     objectives.gradient(point.both(), gradients.both(), 2 * round());
     Mixing.combine(
         Expression.outer(settings.terms * settings.neumannStep, gradients.y()), chains.now());

@@ -116,6 +116,13 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
                     .build()));
     all.add(
         new Algorithm(
+            "complex-momentum",
+            1,
+            ring,
+            (p, w, x) ->
+                ComplexMomentum.builder(p, w, x).stepSize(0.02).momentum(0.8, 0.5).build()));
+    all.add(
+        new Algorithm(
             "chebyshev",
             1,
             ring,

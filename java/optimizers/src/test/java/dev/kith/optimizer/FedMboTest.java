@@ -163,7 +163,7 @@ class FedMboTest {
               };
         }
         double[] p = {4 * 0.3 * (y[0] - a[0]), 4 * 0.3 * (y[1] - a[1])};
-        long steps = new SharedRandom(seed, Stream.SAMPLE, 0, k).below(0, 4);
+        long steps = new SharedRandom(seed, Stream.TRUNCATION, 0, k).below(0, 4);
         for (int j = 0; j < steps; j++) {
           double[] hp = multiply(h, p);
           p = new double[] {p[0] - 0.3 * hp[0], p[1] - 0.3 * hp[1]};

@@ -40,7 +40,11 @@ final class Experiments {
           Map.entry("private-admm", AdmmClaims::privateAdmm),
           Map.entry("drcgd-beats-gradient", ManifoldClaims::conjugateGradient),
           Map.entry("user-level-slope", UserLevelClaims::slope),
-          Map.entry("madsbo-hypergradient", BilevelClaims::hypergradient));
+          Map.entry("madsbo-hypergradient", BilevelClaims::hypergradient),
+          Map.entry("fedmbo-speedup", BilevelClaims::speedup),
+          Map.entry("pbgd-constrained", PenaltyClaims::constrained),
+          Map.entry("nested-complex-momentum", GameClaims::complexMomentum),
+          Map.entry("central-flow-sharpness", FlowClaims::sharpness));
 
   private Experiments() {}
 

@@ -13,6 +13,7 @@ import dev.kith.network.Network;
 import dev.kith.optimizer.CentralSgd;
 import dev.kith.optimizer.ChebyshevSgd;
 import dev.kith.optimizer.ChocoSgd;
+import dev.kith.optimizer.ComplexMomentum;
 import dev.kith.optimizer.CompressedBuilder;
 import dev.kith.optimizer.CompressedGradientTracking;
 import dev.kith.optimizer.DSquared;
@@ -72,7 +73,8 @@ enum Algorithm {
   MASHA2("masha2", true, true),
   VRA_DGT("vra-dgt", true, true),
   VRA_DSGT("vra-dsgt", true, true),
-  SPSA("spsa", true);
+  SPSA("spsa", true),
+  COMPLEX_MOMENTUM("complex-momentum", true);
 
   /** Those that do not go on without some of the nodes. */
   private static final List<Algorithm> NEED_ALL_NODES =
@@ -86,7 +88,8 @@ enum Algorithm {
           DGC,
           EXTRAGRADIENT,
           MASHA1,
-          MASHA2);
+          MASHA2,
+          COMPLEX_MOMENTUM);
 
   /** Flags that only some algorithms use. */
   private static final Map<String, List<Algorithm>> BELONGS = new LinkedHashMap<>();
@@ -94,7 +97,7 @@ enum Algorithm {
   static {
     BELONGS.put("--gossip-rounds", List.of(CHEBYSHEV));
     BELONGS.put("--consensus-step-size", List.of(CHOCO, DEEP_SQUEEZE, C_GT));
-    BELONGS.put("--momentum", List.of(EF_SGD, POWER_SGD, SIGN_SGD, DGC));
+    BELONGS.put("--momentum", List.of(EF_SGD, POWER_SGD, SIGN_SGD, DGC, COMPLEX_MOMENTUM));
     BELONGS.put("--adaptive-rank", List.of(EF_SGD));
     BELONGS.put("--clip-norm", List.of(DGC));
     BELONGS.put("--warm-up-rounds", List.of(DGC));
@@ -289,6 +292,12 @@ enum Algorithm {
             .compressor()
             .map(this::factors)
             .ifPresent(power -> builder.rank(power.rank()).warmStart(power.warm()));
+        yield builder.build();
+      }
+      case COMPLEX_MOMENTUM -> {
+        ComplexMomentum.Builder builder =
+            step(ComplexMomentum.builder(problem, network, initial), settings);
+        settings.momentum().ifPresent(builder::modulus);
         yield builder.build();
       }
       case SIGN_SGD -> {

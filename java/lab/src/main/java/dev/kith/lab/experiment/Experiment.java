@@ -13,6 +13,7 @@ import dev.kith.network.Network;
 import dev.kith.optimizer.Compression;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PrivateOptimizer;
+import dev.kith.optimizer.Sharpness;
 import dev.kith.privacy.NodeNoise;
 import dev.kith.privacy.NoiseCovariance;
 import dev.kith.privacy.NoiseSecrets;
@@ -181,8 +182,12 @@ final class Experiment implements AutoCloseable {
         .toArray(int[][]::new);
   }
 
-  /** Measures the present state; changes nothing, and is not metered. */
-  Measurement measure() {
+  /**
+   * Measures the present state; changes nothing, and is not metered.
+   *
+   * @param sharpness whether the Hessian is looked at too
+   */
+  Measurement measure(boolean sharpness) {
     DeviceMatrix x = optimizer.parameters();
     int[] alive = alive();
     try (DeviceMatrix mean = x.like(1, x.cols(), x.dtype());
@@ -210,7 +215,14 @@ final class Experiment implements AutoCloseable {
           consensus,
           alive.length,
           compression.map(Compression::ratio).orElse(1.0),
-          compression.map(c -> rootMeanSquare(c.residualNorms(), alive)).orElse(0.0));
+          compression.map(c -> rootMeanSquare(c.residualNorms(), alive)).orElse(0.0),
+          sharpness ? sharpness(mean) : Double.NaN);
+    }
+  }
+
+  private double sharpness(DeviceMatrix mean) {
+    try (Sharpness probe = new Sharpness(problem, network, mean)) {
+      return probe.at(mean, 1)[0];
     }
   }
 

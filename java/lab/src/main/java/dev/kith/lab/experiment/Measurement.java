@@ -1,7 +1,9 @@
 package dev.kith.lab.experiment;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /**
  * What was measured after a number of rounds. Nothing in it depends on the clock: two runs with the
@@ -23,6 +25,8 @@ import java.util.List;
  *     for algorithms that send rows as they are
  * @param residualNorm sqrt((1/n) sum_i |r_i|^2) of what messages owe, {@link
  *     dev.kith.optimizer.Compression}; 0 where they owe nothing
+ * @param sharpness the largest eigenvalue of the Hessian of the mean training loss at the mean
+ *     model; NaN, and empty in metrics.csv, where it was not asked for
  */
 public record Measurement(
     long round,
@@ -38,26 +42,27 @@ public record Measurement(
     double consensusDistance,
     int aliveNodes,
     double compressionRatio,
-    double residualNorm) {
+    double residualNorm,
+    double sharpness) {
 
   /** The first line of metrics.csv. */
   static final String HEADER =
-      "round,messages,bytes,train_loss,mean_model_train_loss,test_accuracy,worst_accuracy,mean_model_accuracy,test_loss,mean_model_test_loss,consensus_distance,alive_nodes,compression_ratio,residual_norm";
+      "round,messages,bytes,train_loss,mean_model_train_loss,test_accuracy,worst_accuracy,mean_model_accuracy,test_loss,mean_model_test_loss,consensus_distance,alive_nodes,compression_ratio,residual_norm,sharpness";
 
-  private static final int COLUMNS = 14;
+  private static final int COLUMNS = 15;
 
   /** A line of metrics.csv; numbers are written so that they are read back to the same bits. */
   String line() {
-    StringBuilder line = new StringBuilder();
-    for (double value : values()) {
-      line.append(line.isEmpty() ? "" : ",");
-      if (value == Math.rint(value) && Math.abs(value) < 1L << 53) {
-        line.append((long) value);
-      } else {
-        line.append(value);
-      }
+    return Arrays.stream(values()).mapToObj(Measurement::text).collect(Collectors.joining(","));
+  }
+
+  private static String text(double value) {
+    if (Double.isNaN(value)) {
+      return "";
     }
-    return line.toString();
+    return value == Math.rint(value) && Math.abs(value) < 1L << 53
+        ? Long.toString((long) value)
+        : Double.toString(value);
   }
 
   private double[] values() {
@@ -75,7 +80,8 @@ public record Measurement(
       consensusDistance,
       aliveNodes,
       compressionRatio,
-      residualNorm
+      residualNorm,
+      sharpness
     };
   }
 
@@ -111,7 +117,8 @@ public record Measurement(
               packed[i + 10],
               (int) packed[i + 11],
               packed[i + 12],
-              packed[i + 13]));
+              packed[i + 13],
+              packed[i + 14]));
     }
     return rows;
   }

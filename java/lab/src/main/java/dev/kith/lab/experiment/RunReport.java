@@ -1,5 +1,6 @@
 package dev.kith.lab.experiment;
 
+import dev.kith.kernel.StepRule;
 import dev.kith.lab.report.GraphPicture;
 import dev.kith.lab.report.Heatmap;
 import dev.kith.lab.report.Plot;
@@ -10,6 +11,7 @@ import dev.kith.lab.report.Report.Tile;
 import dev.kith.lab.report.Series;
 import dev.kith.lab.report.Sizes;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -211,7 +213,41 @@ public final class RunReport {
                             Measurement::consensusDistance,
                             false))
                 .toList()));
+    sharpness(runs).ifPresent(plots::add);
     return plots;
+  }
+
+  /** Sharpness over time, and for one run of plain SGD the 2 / step size that it is held to. */
+  private static Optional<Plot> sharpness(Map<String, Outcome> runs) {
+    List<Series> lines = new ArrayList<>();
+    runs.forEach(
+        (name, outcome) -> {
+          List<Measurement> rows =
+              outcome.rows().stream().filter(row -> !Double.isNaN(row.sharpness())).toList();
+          if (rows.isEmpty()) {
+            return;
+          }
+          double[] rounds = rows.stream().mapToDouble(Measurement::round).toArray();
+          double[] values = rows.stream().mapToDouble(Measurement::sharpness).toArray();
+          lines.add(new Series(name.isEmpty() ? "sharpness" : name, rounds, values, false));
+          StepRule rule = outcome.settings().rule();
+          if (runs.size() == 1 && rule instanceof StepRule.Sgd && rule.stepSize() > 0) {
+            double[] edge = new double[rounds.length];
+            Arrays.fill(edge, 2 / rule.stepSize());
+            lines.add(new Series("2 / step size", rounds, edge, true));
+          }
+        });
+    return lines.isEmpty()
+        ? Optional.empty()
+        : Optional.of(
+            new Plot(
+                "sharpness",
+                "Sharpness of the mean training loss at the mean model",
+                "rounds",
+                "largest eigenvalue of the Hessian",
+                Unit.NUMBER,
+                Unit.NUMBER,
+                lines));
   }
 
   /** Accuracy against epsilon, a line for each way to correlate the noise, where there is noise. */

@@ -55,6 +55,7 @@ public final class Settings {
   private final Optional<Regularizer> regularizer;
   private final Scaling scaling;
   private final long evaluateEvery;
+  private final OptionalLong sharpnessEvery;
   private final OptionalInt threads;
   private final long seed;
   private final long dataSeed;
@@ -129,6 +130,10 @@ public final class Settings {
         flags.optional("--evaluate-every").isPresent()
             ? flags.whole("--evaluate-every", 1, 1_000_000_000)
             : Math.max(1, (rounds + 39) / 40);
+    sharpnessEvery =
+        flags.optional("--sharpness-every").isPresent()
+            ? OptionalLong.of(flags.whole("--sharpness-every", 1, 1_000_000_000))
+            : OptionalLong.empty();
     threads =
         flags.optional("--threads").isPresent()
             ? OptionalInt.of((int) flags.whole("--threads", 1, 1024))
@@ -328,6 +333,10 @@ public final class Settings {
 
   long evaluateEvery() {
     return evaluateEvery;
+  }
+
+  OptionalLong sharpnessEvery() {
+    return sharpnessEvery;
   }
 
   OptionalInt threads() {

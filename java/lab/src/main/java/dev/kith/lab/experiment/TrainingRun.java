@@ -124,7 +124,7 @@ public final class TrainingRun {
     }
     folder.startMetrics(rows);
     if (rows.isEmpty()) {
-      add(experiment.measure(), folder);
+      add(experiment.measure(settings.sharpnessEvery().isPresent()), folder);
     }
     lastSnapshot = System.nanoTime();
     // Before anything can go wrong: a round that fails leaves this or a later one.
@@ -152,7 +152,7 @@ public final class TrainingRun {
         new Outcome(
             settings,
             rows,
-            done ? rows.getLast() : experiment.measure(),
+            done ? rows.getLast() : experiment.measure(false),
             seconds(),
             !done,
             machine(experiment.device()),
@@ -177,8 +177,11 @@ public final class TrainingRun {
     boolean stopped = false;
     while (experiment.optimizer().round() < settings.rounds() && !stopped) {
       long round = step(experiment, folder);
-      if (round % settings.evaluateEvery() == 0 || round == settings.rounds()) {
-        add(experiment.measure(), folder);
+      boolean sharpness =
+          settings.sharpnessEvery().isPresent()
+              && round % settings.sharpnessEvery().getAsLong() == 0;
+      if (sharpness || round % settings.evaluateEvery() == 0 || round == settings.rounds()) {
+        add(experiment.measure(sharpness), folder);
       }
       control.progress.at(round, rows.getLast());
       stopped = control.stop.getAsBoolean();
