@@ -37,6 +37,18 @@ struct Columns {
   KITH_INLINE V fma(V a, V b, V c) const { return KITH_TIER::fma(a, b, c); }
   KITH_INLINE double fma(double a, double b, double c) const { return KITH_TIER::fma(a, b, c); }
   KITH_INLINE double root(double a) const { return __builtin_sqrt(a); }
+  KITH_INLINE V root(V a) const { return KITH_TIER::sqrt(a); }
+  KITH_INLINE double folded(V* sum) const {
+    for (int n = static_cast<int>(kPad) / kWidth / 2; n >= 1; n /= 2) {
+      for (int l = 0; l < n; l++) sum[l] = sum[l] + sum[l + n];
+    }
+    double lane[kWidth];
+    store(lane, sum[0]);
+    for (int n = kWidth / 2; n >= 1; n /= 2) {
+      for (int l = 0; l < n; l++) lane[l] = lane[l] + lane[l + n];
+    }
+    return lane[0];
+  }
   KITH_INLINE int64_t bits(double a) const { return bit_cast<int64_t>(a); }
   KITH_INLINE double number(int64_t bits) const { return bit_cast<double>(bits); }
   KITH_INLINE void barrier() const {}

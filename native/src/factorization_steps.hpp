@@ -12,7 +12,7 @@
  *   items(n, f), one(f)                    f(i) for each i < n; f() once
  *   barrier()                              what was written before is seen after
  *   put, settle                            moving columns in a round of Jacobi's method
- *   fma (of doubles and of V), root, bits, number
+ *   fma, root (of doubles and of V), bits, number; folded(sums): of lanes 8, 4, 2, 1
  * All is f64. An element is always formed by the same operations in the same order, whatever the policy: what is summed
  * over rows is four chains of fma, by row mod 4, so the bits are the same however many columns are worked at a time.
  */
@@ -47,15 +47,31 @@ KITH_STEP void put_element(const FactorTask& task, const FactorMatrix& m, int64_
 template <class P>
 KITH_STEP void load_window(const P& p, const FactorTask& task, const FactorMatrix& from, int64_t rows, int64_t cols,
                            double* to, int64_t pitch) {
-  p.cells(rows, pitch,
-          [&](int64_t i, int64_t j) KITH_STEP_BODY { to[i * pitch + j] = j < cols ? element(task, from, i, j) : 0.0; });
+  if (task.f64 != 0) {
+    const double* const data = reinterpret_cast<const double*>(from.data);
+    p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { to[i * pitch + j] = data[i * from.stride + j]; });
+  } else {
+    const float* const data = reinterpret_cast<const float*>(from.data);
+    p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+      to[i * pitch + j] = static_cast<double>(data[i * from.stride + j]);
+    });
+  }
+  p.cells(rows, pitch - cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { to[i * pitch + cols + j] = 0.0; });
   p.barrier();
 }
 
 template <class P>
 KITH_STEP void store_window(const P& p, const FactorTask& task, const FactorMatrix& to, int64_t rows, int64_t cols,
                             const double* from, int64_t pitch) {
-  p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { put_element(task, to, i, j, from[i * pitch + j]); });
+  if (task.f64 != 0) {
+    double* const data = reinterpret_cast<double*>(to.data);
+    p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { data[i * to.stride + j] = from[i * pitch + j]; });
+  } else {
+    float* const data = reinterpret_cast<float*>(to.data);
+    p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY {
+      data[i * to.stride + j] = static_cast<float>(from[i * pitch + j]);
+    });
+  }
   p.barrier();
 }
 
@@ -65,11 +81,11 @@ constexpr double kUlp = 0x1p-52;
 /* Takes the power of two of its largest element out of a matrix: squares then neither overflow nor vanish together. temp:
    rows. */
 template <class P>
-KITH_STEP void take_scale(const P& p, FactorState& state, double* a, int64_t rows, int64_t cols, int64_t pitch,
-                          double* temp) {
+KITH_STEP void take_scale(const P& p, FactorState& state, double* a, int64_t rows, int64_t pitch, double* temp) {
+  using V = typename P::V;
   p.items(rows, [&](int64_t i) KITH_STEP_BODY {
     int64_t most = 0;
-    for (int64_t j = 0; j < cols; j++) {
+    for (int64_t j = 0; j < pitch; j++) {
       const int64_t bits = p.bits(a[i * pitch + j]) & 0x7fffffffffffffff;
       most = bits > most ? bits : most;
     }
@@ -88,7 +104,10 @@ KITH_STEP void take_scale(const P& p, FactorState& state, double* a, int64_t row
   state.scale = most == 0 || state.not_finite != 0 ? 1.0 : p.number(exponent << 52);
   const double inverse = 1.0 / state.scale;
   p.barrier();
-  p.cells(rows, cols, [&](int64_t i, int64_t j) KITH_STEP_BODY { a[i * pitch + j] = a[i * pitch + j] * inverse; });
+  p.elements(rows, 0, pitch, [&](int64_t i, auto, int64_t j) KITH_STEP_BODY {
+    const V scaled = p.load(a + i * pitch + j) * p.set(inverse);
+    p.store(a + i * pitch + j, scaled);
+  });
   p.barrier();
 }
 
@@ -185,7 +204,7 @@ KITH_STEP void make_reflection(const P& p, const Reflections& h, int64_t k) {
       const double norm = p.root(p.fma(alpha, alpha, below));
       r = alpha < 0.0 ? norm : -norm;
       tau = (r - alpha) / r;
-      by = alpha - r;
+      by = 1.0 / (alpha - r);
     }
     h.heads[k] = tau;
     h.heads[padded(h.n) + k] = r;
@@ -195,7 +214,7 @@ KITH_STEP void make_reflection(const P& p, const Reflections& h, int64_t k) {
   const double by = divisor[0];
   const bool trivial = h.heads[k] == 0.0;
   p.items(h.m - k - 1,
-          [&](int64_t i) KITH_STEP_BODY { v[k + 1 + i] = trivial ? 0.0 : h.a[(k + 1 + i) * h.pitch + k] / by; });
+          [&](int64_t i) KITH_STEP_BODY { v[k + 1 + i] = trivial ? 0.0 : h.a[(k + 1 + i) * h.pitch + k] * by; });
   p.barrier();
 }
 
@@ -259,7 +278,7 @@ KITH_STEP Reflections reflections(const FactorTask& task, double* workspace) {
 template <class P>
 KITH_STEP void load_reflections(const P& p, const FactorTask& task, FactorState& state, const Reflections& h) {
   load_window(p, task, task.in, h.m, h.n, h.a, h.pitch);
-  take_scale(p, state, h.a, h.m, h.n, h.pitch, h.v);
+  take_scale(p, state, h.a, h.m, h.pitch, h.v);
 }
 
 template <class P>
@@ -482,7 +501,7 @@ KITH_STEP bool eigen(const P& p, const FactorTask& task, FactorState& state, dou
             [&](int64_t i, int64_t j) KITH_STEP_BODY { e.vectors[i * e.v_pitch + j] = i == j && i < e.n ? 1.0 : 0.0; });
     p.cells(2, e.below, [&](int64_t i, int64_t k) KITH_STEP_BODY { e.c[i * e.below + k] = 0.0; });
     p.barrier();
-    take_scale(p, state, e.from, 2 * e.h, e.pitch, e.pitch, e.temp);
+    take_scale(p, state, e.from, 2 * e.h, e.pitch, e.temp);
     if (state.not_finite != 0) {
       store_all(p, task, task.out, e.n, e.n, kNoNumber);
       store_all(p, task, task.second, 1, e.n, kNoNumber);
@@ -535,6 +554,10 @@ struct Polar {
   double* c;       /* h */
   double* s;       /* h */
   double* turned;  /* h: whether a pair was rotated in this sweep */
+  double* a;       /* h: squared lengths of a pair's columns, and their product */
+  double* b;       /* h */
+  double* g;       /* h */
+  double* squares; /* n: squared lengths, fresh when a sweep begins */
   double* lengths; /* n */
   int64_t n;
   int64_t h;
@@ -543,7 +566,7 @@ struct Polar {
 
 KITH_STEP_BOTH int64_t polar_size(const FactorTask& task) {
   const int64_t n = task.cols;
-  return padded(reflections_size(task.rows, n)) + 2 * n * padded(n) + 3 * padded(half(n)) + padded(n);
+  return padded(reflections_size(task.rows, n)) + 2 * n * padded(n) + 6 * padded(half(n)) + 2 * padded(n);
 }
 
 KITH_STEP Polar polar_of(const FactorTask& task, double* workspace) {
@@ -556,7 +579,11 @@ KITH_STEP Polar polar_of(const FactorTask& task, double* workspace) {
   q.c = q.turns + q.n * q.pitch;
   q.s = q.c + padded(q.h);
   q.turned = q.s + padded(q.h);
-  q.lengths = q.turned + padded(q.h);
+  q.a = q.turned + padded(q.h);
+  q.b = q.a + padded(q.h);
+  q.g = q.b + padded(q.h);
+  q.squares = q.g + padded(q.h);
+  q.lengths = q.squares + padded(q.n);
   return q;
 }
 
@@ -572,9 +599,7 @@ KITH_STEP double dot(const P& p, const double* x, const double* y, int64_t pitch
       sum[l] = p.fma(p.load(x + j + l * P::kWidth), p.load(y + j + l * P::kWidth), sum[l]);
     }
   }
-  double lane[kPad];
-  for (int l = 0; l < kVectors; l++) p.store(lane + l * P::kWidth, sum[l]);
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+  return p.folded(sum);
 }
 
 /* Columns whose product is at most this times their lengths count as orthogonal. */
@@ -585,17 +610,37 @@ KITH_STEP void polar_round(const P& p, const Polar& q, int64_t round) {
   using V = typename P::V;
   p.items(q.h, [&](int64_t k) KITH_STEP_BODY {
     const int64_t i = paired(q.h, round, 0, k), j = paired(q.h, round, 1, k);
-    q.s[k] = 0.0;
-    if (i >= q.n || j >= q.n) return;
-    const double* const x = q.rows + i * q.pitch;
-    const double* const y = q.rows + j * q.pitch;
-    const double a = dot(p, x, x, q.pitch), g = dot(p, x, y, q.pitch), b = dot(p, y, y, q.pitch);
-    const double size = g < 0.0 ? -g : g;
-    if (size <= kOrthogonal * (p.root(a) * p.root(b))) return;
-    rotation(p, a, g, b, q.c + k, q.s + k);
-    q.turned[k] = 1.0;
+    const bool both = i < q.n && j < q.n;
+    q.a[k] = both ? q.squares[i] : 0.0;
+    q.b[k] = both ? q.squares[j] : 0.0;
+    q.g[k] = both ? dot(p, q.rows + i * q.pitch, q.rows + j * q.pitch, q.pitch) : 0.0;
   });
   p.barrier();
+  p.columns(0, q.h, [&](auto count, int64_t first) KITH_STEP_BODY {
+    for (int u = 0; u < decltype(count)::n; u++) {
+      const int64_t k = first + u * P::kWidth;
+      const V a = p.load(q.a + k), b = p.load(q.b + k), g = p.load(q.g + k);
+      const auto apart = g * g > p.set(kOrthogonal * kOrthogonal) * (a * b);
+      const V d = b - a, twice = g + g;
+      const V root = p.root(p.fma(d, d, twice * twice));
+      const V divisor = d < p.set(0.0) ? d - root : d + root;
+      // Where nothing is to be done the quotient is not used, and may be anything.
+      const V t = apart ? twice / divisor : p.set(0.0);
+      const V c = p.set(1.0) / p.root(p.fma(t, t, p.set(1.0)));
+      p.store(q.c + k, c);
+      p.store(q.s + k, t * c);
+      p.store(q.a + k, p.fma(-t, g, a));
+      p.store(q.b + k, p.fma(t, g, b));
+      p.store(q.turned + k, apart ? p.set(1.0) : p.load(q.turned + k));
+    }
+  });
+  p.barrier();
+  p.items(q.h, [&](int64_t k) KITH_STEP_BODY {
+    const int64_t i = paired(q.h, round, 0, k), j = paired(q.h, round, 1, k);
+    if (i >= q.n || j >= q.n) return;
+    q.squares[i] = q.a[k] > 0.0 ? q.a[k] : 0.0;
+    q.squares[j] = q.b[k] > 0.0 ? q.b[k] : 0.0;
+  });
   p.elements(q.h, 0, q.n, [&](int64_t k, auto, int64_t column) KITH_STEP_BODY {
     if (q.s[k] == 0.0) return;
     const int64_t i = paired(q.h, round, 0, k) * q.pitch + column, j = paired(q.h, round, 1, k) * q.pitch + column;
@@ -664,13 +709,24 @@ KITH_STEP bool polar(const P& p, const FactorTask& task, FactorState& state, dou
       q.rows[j * q.pitch + i] = i > j ? 0.0 : i == j ? h.heads[padded(h.n) + i] : h.a[i * h.pitch + j];
       q.turns[j * q.pitch + i] = i == j ? 1.0 : 0.0;
     });
-    p.items(q.h, [&](int64_t k) KITH_STEP_BODY { q.turned[k] = 0.0; });
+    p.items(padded(q.h), [&](int64_t k) KITH_STEP_BODY {
+      q.turned[k] = 0.0;
+      q.a[k] = 0.0;
+      q.b[k] = 0.0;
+      q.g[k] = 0.0;
+    });
     p.barrier();
     state.stage = 2;
     state.k = 0;
   }
   if (state.stage == 2) {
     while (state.sweep < kMostSweeps) {
+      if (state.k == 0) {
+        p.items(q.n, [&](int64_t j) KITH_STEP_BODY {
+          q.squares[j] = dot(p, q.rows + j * q.pitch, q.rows + j * q.pitch, q.pitch);
+        });
+        p.barrier();
+      }
       while (state.k < rounds) {
         if (work <= 0) return false;
         polar_round(p, q, state.k);
