@@ -127,7 +127,7 @@ public interface Regularizer {
   /**
    * h(z) = 0 where all low <= z_c <= high, else infinite: prox is the projection onto the box
    * whatever t is. What lies inside stays as it is; what is moved lands on the border to a
-   * rounding.
+   * rounding, and what is infinite becomes NaN.
    *
    * @param low finite
    * @param high finite, {@code low} or larger

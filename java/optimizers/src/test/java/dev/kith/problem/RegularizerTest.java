@@ -77,6 +77,26 @@ class RegularizerTest {
   }
 
   @Test
+  void theBoxKeepsWhatLiesInsideToTheBit() {
+    expect(
+        Regularizer.box(-0.25, 0.75),
+        0.5,
+        new double[] {-3, -0.25, 0.125, 0.5, 0.75, 2, Double.NaN, INFINITY, -INFINITY},
+        -0.25,
+        -0.25,
+        0.125,
+        0.5,
+        0.75,
+        0.75,
+        Double.NaN,
+        Double.NaN,
+        Double.NaN);
+    for (double wrong : new double[] {Double.NaN, INFINITY, -1}) {
+      assertThrows(IllegalArgumentException.class, () -> Regularizer.box(0, wrong));
+    }
+  }
+
+  @Test
   void weightsAndStepsThatAreNoneAreRefused() {
     for (double wrong : new double[] {-1, Double.NaN, INFINITY}) {
       for (Runnable made :

@@ -75,7 +75,7 @@ final class BilevelClaims {
   static Measurement speedup(Setting setting) {
     QuadraticBilevel.Builder objectives =
         QuadraticBilevel.random(CLIENTS, UPPER, LOWER, MODULUS, SEED).noise(1, SEED);
-    int rounds = setting.pick(600, 6000);
+    int rounds = setting.pick(400, 6000);
     Measurement measurement =
         Measurement.under(
             "%d quadratics, p = %d, q = %d, H_i = %.1f I + G_i G_i^T / q, noise of deviation 1 on every derivative, alpha = 0.02, 5 steps of beta = 0.05, J = 30, lambda = 0.15, K = %d, squared gradient of the whole averaged over the second half, f64"

@@ -90,7 +90,10 @@ final class Axis {
     return switch (unit) {
       case PERCENT -> trimmed(100 * value, 100 * step) + " %";
       case LOGARITHMIC -> power(value);
-      case NUMBER -> trimmed(value, step);
+      // The library that draws PNGs chooses ticks of its own, between those here too.
+      case NUMBER ->
+          trimmed(
+              value, Math.abs(value / step - Math.rint(value / step)) < 1e-6 ? step : step / 10);
       case BYTES -> {
         int prefix = 0;
         double scale = 1;
