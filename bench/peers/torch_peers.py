@@ -288,6 +288,35 @@ def prepare(operation, rows, cols, file):
     if operation in ("adahessian", "sophia", "oasis", "cg"):
         x, run = curvature(operation, rows, cols)
         return "in place", run, x
+    if operation == "lbfgs-m10":
+        # Points and gradients that swap their places, as Kith's; every pair is formed anew, the oldest goes.
+        here, g = matrix(0, rows, cols).view(-1), matrix(1, rows, cols).view(-1)
+        there, opposite, d = here - g, -g, torch.empty_like(g)
+        s = [g * (-1) ** k for k in range(10)]
+        y = [2 * g * (-1) ** k for k in range(10)]
+        sy = [torch.dot(s[k], y[k]).item() for k in range(10)]
+        slot = [0]
+
+        def two_loops():
+            k = slot[0]
+            slot[0] = (k + 1) % 10
+            torch.sub(here, there, out=s[k])
+            torch.sub(g, opposite, out=y[k])
+            sy[k] = torch.dot(s[k], y[k]).item()
+            gamma = sy[k] / torch.dot(y[k], y[k]).item()
+            d.copy_(g)
+            a = [0.0] * 10
+            order = [(k - j) % 10 for j in range(10)]
+            for j in order:
+                a[j] = torch.dot(s[j], d).item() / sy[j]
+                d.add_(y[j], alpha=-a[j])
+            d.mul_(gamma)
+            for j in reversed(order):
+                b = torch.dot(y[j], d).item() / sy[j]
+                d.add_(s[j], alpha=a[j] - b)
+            d.neg_()
+
+        return "two loops of dot and add_ in place", two_loops, d
     if operation in ("topk", "topk-ef"):
         x, k = matrix(0, rows, cols).view(-1), max(1, cols // 100)
         kept = torch.zeros_like(x)

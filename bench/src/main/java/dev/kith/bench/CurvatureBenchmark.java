@@ -2,7 +2,10 @@ package dev.kith.bench;
 
 import org.openjdk.jmh.annotations.Param;
 
-/** Family {@code curvature}: steps that divide by curvature, and conjugate gradient, in place. */
+/**
+ * Family {@code curvature}: steps that divide by curvature, conjugate gradient, in place, and
+ * L-BFGS.
+ */
 public class CurvatureBenchmark extends FamilyBenchmark {
   /** Operation and size; among the sizes some that no vector width divides. */
   @Param({
@@ -10,7 +13,8 @@ public class CurvatureBenchmark extends FamilyBenchmark {
     "adahessian-1x16000003",
     "sophia-1x16000003",
     "oasis-1x16000003",
-    "cg-1x16000003"
+    "cg-1x16000003",
+    "lbfgs-m10-1x4000003"
   })
   public String workload;
 

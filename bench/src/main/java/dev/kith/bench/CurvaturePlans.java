@@ -8,9 +8,12 @@ import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Curvature;
 import dev.kith.kernel.CurvatureRule;
 import dev.kith.kernel.CurvatureStep;
+import dev.kith.kernel.Expression;
+import dev.kith.kernel.Mixing;
 import dev.kith.kernel.NoiseField;
 import dev.kith.kernel.StepOptions;
 import dev.kith.random.Stream;
+import dev.kith.solver.LbfgsMemory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.DoubleStream;
@@ -27,6 +30,9 @@ final class CurvaturePlans {
 
   /** Of {@link Operation#OASIS}. */
   static final float ALPHA = 1e-3f;
+
+  /** Of {@link Operation#LBFGS_M10}. */
+  private static final int PAIRS = 10;
 
   private CurvaturePlans() {}
 
@@ -100,6 +106,55 @@ final class CurvaturePlans {
         List.of(
             new Streams(List.of(r, w), List.of()),
             new Streams(List.of(r, w, p, s, x), List.of(r, p, s, x))));
+  }
+
+  /**
+   * L-BFGS on a parabola along the gradient: points and gradients swap their places in each run, so
+   * that every pair has the same curvature and every other direction the same bits.
+   */
+  static Plan lbfgs(KithTask task) {
+    DeviceMatrix gradient = task.filled(TestData.GRADIENT, DType.F32);
+    DeviceMatrix opposite = task.zeros(DType.F32);
+    DeviceMatrix here = task.x();
+    DeviceMatrix there = task.zeros(DType.F32);
+    Mixing.combine(Expression.outer(-1, gradient), opposite);
+    Mixing.combine(Expression.outer(here).plusOuter(-1, gradient), there);
+    DeviceMatrix direction = task.zeros(DType.F32);
+    DeviceMatrix back = task.zeros(DType.F32);
+    LbfgsMemory memory = task.keep(new LbfgsMemory(PAIRS, here));
+    memory.start(gradient);
+    int[] runs = {0};
+    Runnable work =
+        () -> {
+          boolean returning = runs[0]++ % 2 == 1;
+          memory.advance(
+              returning ? here : there, returning ? there : here, returning ? gradient : opposite);
+          memory.direction(returning ? direction : back);
+        };
+    for (int k = 0; k < 2 * PAIRS; k++) {
+      work.run();
+    }
+    List<DeviceMatrix> all = new ArrayList<>();
+    for (int k = 0; k < 2 * PAIRS + 1; k++) {
+      all.add(task.keep(memory.rows().row(k)));
+    }
+    // The twin leaves what the memory holds as it is, and takes at most eight streams at once.
+    DeviceMatrix step = task.zeros(DType.F32);
+    DeviceMatrix change = task.zeros(DType.F32);
+    DeviceMatrix newest = task.zeros(DType.F32);
+    return new Plan(
+        work,
+        direction,
+        List.of(
+            new Streams(List.of(gradient, opposite), List.of(change)),
+            new Streams(List.of(here, there), List.of(step)),
+            new Streams(List.of(gradient), List.of(newest)),
+            new Streams(all.subList(0, 7), List.of()),
+            new Streams(all.subList(7, 14), List.of()),
+            new Streams(all.subList(14, 21), List.of()),
+            new Streams(all.subList(0, 7), List.of()),
+            new Streams(all.subList(7, 14), List.of()),
+            new Streams(all.subList(14, 21), List.of(direction))));
   }
 
   private static DeviceMatrix each(KithTask task, double value) {

@@ -115,6 +115,11 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
           kernel("sophia-64M", "sophia-1x64000000", twin(0.95), inPlace()),
           kernel("oasis-64M", "oasis-1x64000000", twin(0.95), inPlace()),
           kernel("cg-25M", "cg-1x25000000", twin(0.9)),
+          kernel(
+              "lbfgs-25M-m10",
+              "lbfgs-m10-1x25000000",
+              twin(0.8),
+              faster(2, Peers.TORCH, "libtorch's two loops in place")),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 

@@ -148,6 +148,7 @@ final class KithKernels implements Implementation {
             case SOPHIA -> CurvaturePlans.sophia(this);
             case OASIS -> CurvaturePlans.oasis(this);
             case CG -> CurvaturePlans.conjugate(this);
+            case LBFGS_M10 -> CurvaturePlans.lbfgs(this);
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };

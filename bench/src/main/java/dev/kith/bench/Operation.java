@@ -83,6 +83,11 @@ enum Operation {
   OASIS("curvature", 48),
   /** One iteration of conjugate gradient but for the product: two dot products, then updates. */
   CG("curvature", 44),
+  /**
+   * An iteration of L-BFGS with 10 pairs but for the gradient and the line search: the newest pair
+   * is formed, the products of all 21 vectors with the newest three, and their combination.
+   */
+  LBFGS_M10("curvature", 204),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */

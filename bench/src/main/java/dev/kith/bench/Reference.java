@@ -211,6 +211,8 @@ final class Reference {
             - eta * value(TestData.GRADIENT, row, col) / Math.max(d, CurvaturePlans.ALPHA);
       }
       case CG -> x(row, col) + eta * value(TestData.GRADIENT, row, col);
+      // Steps along the gradient, which turns around: half of it leads to its zero.
+      case LBFGS_M10 -> -0.5 * value(TestData.GRADIENT, row, col);
       case HEAVY_BALL -> x(row, col) - eta * value(TestData.GRADIENT, row, col);
       case MULTIPLY -> {
         double sum = 0;

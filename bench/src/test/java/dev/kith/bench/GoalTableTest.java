@@ -46,6 +46,7 @@ class GoalTableTest {
             "sophia-64M",
             "oasis-64M",
             "cg-25M",
+            "lbfgs-25M-m10",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());
@@ -58,6 +59,8 @@ class GoalTableTest {
     GoalRow adamw = GoalRow.ALL.get(5);
     assertEquals(64_000_000L * 28, adamw.workload().orElseThrow().bytes());
     assertEquals(25_000_000L * 44, Workload.parse("cg-1x25000000").bytes());
+    // s, y and g are formed from five and a copy; 21 are read twice, and the direction is written.
+    assertEquals(1000L * (8 + 21 + 22) * 4, Workload.parse("lbfgs-m10-1x1000").bytes());
     assertEquals(1000 * 33 / 8, Workload.parse("sign-pack-1x1000").bytes());
     assertEquals(1000 * 4, Workload.parse("philox-1x1000").bytes());
     assertEquals(64 * 100 * 8, Workload.parse("corn-64x100").bytes());

@@ -44,7 +44,11 @@ final class Experiments {
           Map.entry("fedmbo-speedup", BilevelClaims::speedup),
           Map.entry("pbgd-constrained", PenaltyClaims::constrained),
           Map.entry("nested-complex-momentum", GameClaims::complexMomentum),
-          Map.entry("central-flow-sharpness", FlowClaims::sharpness));
+          Map.entry("central-flow-sharpness", FlowClaims::sharpness),
+          Map.entry("network-newton", NewtonClaims::networkNewton),
+          Map.entry("esom", NewtonClaims::esom),
+          Map.entry("giant", NewtonClaims::giant),
+          Map.entry("dingo", NewtonClaims::dingo));
 
   private Experiments() {}
 

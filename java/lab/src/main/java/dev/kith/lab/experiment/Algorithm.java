@@ -22,15 +22,20 @@ import dev.kith.optimizer.DecentralizedSgd;
 import dev.kith.optimizer.DeepGradientCompression;
 import dev.kith.optimizer.DeepSqueeze;
 import dev.kith.optimizer.DianaSgd;
+import dev.kith.optimizer.Dingo;
 import dev.kith.optimizer.Ef21Sgd;
 import dev.kith.optimizer.EfSgd;
+import dev.kith.optimizer.Esom;
 import dev.kith.optimizer.Extra;
 import dev.kith.optimizer.Extragradient;
+import dev.kith.optimizer.Giant;
 import dev.kith.optimizer.GradientStepBuilder;
 import dev.kith.optimizer.GradientTracking;
+import dev.kith.optimizer.Lbfgs;
 import dev.kith.optimizer.LocalStepBuilder;
 import dev.kith.optimizer.Masha1;
 import dev.kith.optimizer.Masha2;
+import dev.kith.optimizer.NetworkNewton;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PowerGossipSgd;
 import dev.kith.optimizer.PushSum;
@@ -74,7 +79,12 @@ enum Algorithm {
   VRA_DGT("vra-dgt", true, true),
   VRA_DSGT("vra-dsgt", true, true),
   SPSA("spsa", true),
-  COMPLEX_MOMENTUM("complex-momentum", true);
+  COMPLEX_MOMENTUM("complex-momentum", true),
+  LBFGS("lbfgs", true),
+  GIANT("giant", true),
+  DINGO("dingo", true),
+  NN("nn", true),
+  ESOM("esom", true);
 
   /** Those that do not go on without some of the nodes. */
   private static final List<Algorithm> NEED_ALL_NODES =
@@ -89,7 +99,13 @@ enum Algorithm {
           EXTRAGRADIENT,
           MASHA1,
           MASHA2,
-          COMPLEX_MOMENTUM);
+          COMPLEX_MOMENTUM,
+          LBFGS,
+          GIANT,
+          DINGO);
+
+  /** Those whose curvature or line search needs all local data in every gradient. */
+  private static final List<Algorithm> NEED_ALL_DATA = List.of(LBFGS, GIANT, DINGO, NN, ESOM);
 
   /** Flags that only some algorithms use. */
   private static final Map<String, List<Algorithm>> BELONGS = new LinkedHashMap<>();
@@ -165,6 +181,10 @@ enum Algorithm {
       throw new UsageException(
           "--algorithm %s needs all nodes in every round: leave out --drop-nodes, or take an algorithm that goes on without some, such as dsgd"
               .formatted(shortName));
+    }
+    if (NEED_ALL_DATA.contains(this) && settings.batch() != 0) {
+      throw new UsageException(
+          "--algorithm %s needs exact gradients: take --batch all".formatted(shortName));
     }
     if ((this == MASHA1 || this == MASHA2) && settings.batch() != 0) {
       throw new UsageException(
@@ -342,6 +362,14 @@ enum Algorithm {
           step(SharedRandomnessSpsa.builder(problem, network, initial), settings)
               .seed(settings.seed())
               .build();
+      case LBFGS -> Lbfgs.builder(problem, network, initial).build();
+      case GIANT -> Giant.builder(problem, network, initial).build();
+      case DINGO -> Dingo.builder(problem, network, initial).build();
+      case NN ->
+          NetworkNewton.builder(problem, network, initial)
+              .penalty(settings.rule().stepSize())
+              .build();
+      case ESOM -> Esom.builder(problem, network, initial).build();
     };
   }
 
