@@ -7,6 +7,9 @@
  *                  fma over 256 ascending inner indices at a time, which are then added to c: the same bits for every tile, and
  *                  those of the CPU's plain kernel on tiers with fma. Strides and transposes of any kind; batches share one
  *                  launch. cuBLAS, where it was loaded, takes the product instead; its bits are its own.
+ *   symmetric      c_b = alpha op(a_b) op(a_b)' + beta d_b + gamma I: the same kernel on the square tiles on and below the
+ *                  diagonal, about half the work; each element is written twice, (i, j) and (j, i). Never cuBLAS, whose
+ *                  symmetric product takes one matrix at a time.
  *   bias_activate  8 B/element (f32), in place; packs of 16 bytes, grid-stride
  *   bias_backward  RELU 12 B/element, identity 4; one thread a column, rows in ascending order, eight loads in flight
  *   softmax        4 B/element read three times (twice from the caches), 4 written twice where a gradient is wanted; 16
@@ -17,7 +20,8 @@
  *                  sums of softmax; exponentials are made twice instead of stored
  *
  * exp and log are made of IEEE additions, products and divisions, without fma: the CPU's bits.
- * Registers (sm_90): multiply 168 at 128 x 128, 123 at 32 x 128, 103 at 64 x 64, 80 at 32 x 32 (f64 128, 126); softmax
+ * Registers (sm_90): multiply 168 at 128 x 128, 123 at 32 x 128, 103 at 64 x 64, 80 at 32 x 32 (f64 128, 126), symmetric
+ * 213, 128 and 101 (f64 170, 126); softmax
  * 48 and 53, bias 38, backward 48 and 56.
  * Emulated: all but cuBLAS.
  */
@@ -59,7 +63,11 @@ struct MultiplyJob {
   int64_t tiles_down, tiles_across, tiles;
   T alpha;
   T beta;
-  int32_t reads;  // c is read: beta is not 0
+  int32_t reads;  // c is read: beta is not 0; symmetric: d or gamma is given
+  // Symmetric: what the product is added to, d NULL for none.
+  const T* d;
+  int64_t d_batch, d_row;
+  T gamma;
 };
 
 template <class T>
@@ -98,8 +106,9 @@ KITH_DEVICE void put_square(Tile tile, const Pack<T, 4> (&square)[4], int place,
   }
 }
 
-// Tiles of M x N: 16 x 16 threads with M / 16 rows and N / 16 columns each, in groups of up to four.
-template <class T, int M, int N>
+// Tiles of M x N: 16 x 16 threads with M / 16 rows and N / 16 columns each, in groups of up to four. Symmetric: the tiles
+// on and below the diagonal, row by row.
+template <class T, int M, int N, bool symmetric>
 KITH_KERNEL(kThreads)
 void multiply(MultiplyJob<T> job) {
   constexpr int kDown = M / 16, kAcross = N / 16;
@@ -113,10 +122,20 @@ void multiply(MultiplyJob<T> job) {
   const int thread = static_cast<int>(threadIdx.x);
   const int row = thread / 16, column = thread % 16;
   for (int64_t tile = blockIdx.x; tile < job.tiles; tile += gridDim.x) {
-    const int64_t batch = tile / (job.tiles_down * job.tiles_across);
-    const int64_t in_batch = tile - batch * job.tiles_down * job.tiles_across;
-    const int64_t first_row = in_batch / job.tiles_across * M;
-    const int64_t first_column = in_batch % job.tiles_across * N;
+    const int64_t per_batch = symmetric ? job.tiles_down * (job.tiles_down + 1) / 2 : job.tiles_down * job.tiles_across;
+    const int64_t batch = tile / per_batch;
+    const int64_t in_batch = tile - batch * per_batch;
+    int64_t tile_row, tile_column;
+    if constexpr (symmetric) {
+      tile_row = 0;
+      tile_column = in_batch;
+      while (tile_column > tile_row) tile_column -= ++tile_row;
+    } else {
+      tile_row = in_batch / job.tiles_across;
+      tile_column = in_batch % job.tiles_across;
+    }
+    const int64_t first_row = tile_row * M;
+    const int64_t first_column = tile_column * N;
     const T* const a = job.a + batch * job.a_batch + first_row * job.a_row;
     const T* const b = job.b + batch * job.b_batch + first_column * job.b_column;
     T* const c = job.c + batch * job.c_batch;
@@ -181,7 +200,21 @@ void multiply(MultiplyJob<T> job) {
           if (r >= job.m || q >= job.n) continue;
           const T product = job.alpha * sums[i][j];
           T* const to = c + r * job.c_row + q;
-          *to = reads ? fused(beta, *to, product) : product;
+          if constexpr (symmetric) {
+            if (q > r) continue;
+            T value = product;
+            if (done > 0) {
+              value = *to + product;
+            } else if (reads) {
+              T start = job.d == nullptr ? T(0) : job.beta * job.d[batch * job.d_batch + r * job.d_row + q];
+              if (q == r) start = start + job.gamma;
+              value = start + product;
+            }
+            *to = value;
+            if (slice_end >= job.k) c[q * job.c_row + r] = value;
+          } else {
+            *to = reads ? fused(beta, *to, product) : product;
+          }
         }
       }
       done = slice_end;
@@ -202,7 +235,7 @@ bool launch_multiply(Entry& entry, MultiplyJob<T>& job, int64_t batches) {
   job.tiles_across = cut_into(job.n, N);
   job.tiles = batches * job.tiles_down * job.tiles_across;
   const unsigned blocks = entry.grid(job.tiles, 1 << 20);
-  return entry.launched(KITH_LAUNCH((multiply<T, M, N>), blocks, kThreads, 0, entry.stream(), job));
+  return entry.launched(KITH_LAUNCH((multiply<T, M, N, false>), blocks, kThreads, 0, entry.stream(), job));
 }
 
 template <class T>
@@ -233,6 +266,48 @@ bool multiply_plain(Entry& entry, int64_t batches, double alpha, const View& a, 
   }
   if (suits<T, 64, 64>(entry, job, batches)) return launch_multiply<T, 64, 64>(entry, job, batches);
   return launch_multiply<T, 32, 32>(entry, job, batches);
+}
+
+template <class T, int N>
+bool launch_symmetric(Entry& entry, MultiplyJob<T>& job, int64_t batches) {
+  job.tiles_down = cut_into(job.m, N);
+  job.tiles_across = job.tiles_down;
+  job.tiles = batches * job.tiles_down * (job.tiles_down + 1) / 2;
+  const unsigned blocks = entry.grid(job.tiles, 1 << 20);
+  return entry.launched(KITH_LAUNCH((multiply<T, N, N, true>), blocks, kThreads, 0, entry.stream(), job));
+}
+
+template <class T>
+bool multiply_symmetric(Entry& entry, int64_t batches, double alpha, const View& a, bool transpose_a, double beta,
+                        const View& d, double gamma, const View& c) {
+  MultiplyJob<T> job = {};
+  job.a = reinterpret_cast<const T*>(a.data);
+  job.b = job.a;
+  job.c = reinterpret_cast<T*>(c.data);
+  job.d = reinterpret_cast<const T*>(d.data);
+  job.a_batch = a.batch_stride;
+  job.a_row = transpose_a ? 1 : a.row_stride;
+  job.a_column = transpose_a ? a.row_stride : 1;
+  job.b_batch = job.a_batch;
+  job.b_row = job.a_column;
+  job.b_column = job.a_row;
+  job.c_batch = c.batch_stride;
+  job.c_row = c.row_stride;
+  job.d_batch = d.batch_stride;
+  job.d_row = d.row_stride;
+  job.m = c.rows;
+  job.n = c.rows;
+  job.k = transpose_a ? a.rows : a.cols;
+  job.alpha = static_cast<T>(alpha);
+  job.beta = static_cast<T>(beta);
+  job.gamma = static_cast<T>(gamma);
+  job.reads = d.data != nullptr || gamma != 0 ? 1 : 0;
+  // The bits do not depend on the choice.
+  if constexpr (sizeof(T) == 4) {
+    if (suits<T, 128, 128>(entry, job, batches)) return launch_symmetric<T, 128>(entry, job, batches);
+  }
+  if (suits<T, 64, 64>(entry, job, batches)) return launch_symmetric<T, 64>(entry, job, batches);
+  return launch_symmetric<T, 32>(entry, job, batches);
 }
 
 /* ---- cuBLAS -------------------------------------------------------------------------------------------------------- */
@@ -826,6 +901,22 @@ kith_status kith_multiply(kith_queue* queue, int64_t batches, double alpha, cons
     multiply_plain<double>(entry, batches, alpha, va, ta, vb, tb, beta, vc);
   } else {
     multiply_plain<float>(entry, batches, alpha, va, ta, vb, tb, beta, vc);
+  }
+  return entry.finish();
+}
+
+kith_status kith_multiply_symmetric(kith_queue* queue, int64_t batches, double alpha, const kith_batch* a,
+                                    int32_t transpose_a, double beta, const kith_batch* d, double gamma,
+                                    const kith_batch* c, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_multiply_symmetric");
+  View va = {}, vd = {}, vc = {};
+  if (!check_multiply_symmetric(entry, batches, a, transpose_a, d, c, &va, &vd, &vc)) return entry.status();
+  if (batches == 0 || vc.rows == 0) return entry.finish();
+  if (vc.dtype == KITH_F64) {
+    multiply_symmetric<double>(entry, batches, alpha, va, transpose_a != 0, beta, vd, gamma, vc);
+  } else {
+    multiply_symmetric<float>(entry, batches, alpha, va, transpose_a != 0, beta, vd, gamma, vc);
   }
   return entry.finish();
 }

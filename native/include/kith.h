@@ -438,6 +438,17 @@ KITH_API kith_status kith_product_blas(char* path, int64_t capacity, kith_call* 
 KITH_API kith_status kith_multiply(kith_queue* queue, int64_t batches, double alpha, const kith_batch* a,
                                    int32_t transpose_a, const kith_batch* b, int32_t transpose_b, double beta,
                                    const kith_batch* c, kith_call* call);
+/*
+ * c_b = alpha op(a_b) op(a_b)' + beta d_b + gamma I for b in [0, batches), op = transpose where the flag is 1, in about half
+ * the work of kith_multiply: for i >= j
+ *   t = beta * d(i, j), or +0 where d is NULL; t = t + gamma where i == j; no t where d is NULL and gamma is 0
+ *   c(i, j) = t + alpha * (sum over p of op(a)(i, p) op(a)(j, p)), and c(j, i) the same bits
+ * d is symmetric: only its elements with i >= j are read. It may be the same window as c, or overlap a; c overlaps a not,
+ * nor d elsewhere. Bits as in kith_multiply; on CUDA the library's own kernel computes it, with cuBLAS too.
+ */
+KITH_API kith_status kith_multiply_symmetric(kith_queue* queue, int64_t batches, double alpha, const kith_batch* a,
+                                             int32_t transpose_a, double beta, const kith_batch* d, double gamma,
+                                             const kith_batch* c, kith_call* call);
 /* h_b(r, c) = act(h_b(r, c) + bias_b(0, c)), in place. relu(z) = z > 0 ? z : +0, and NaN stays NaN. */
 KITH_API kith_status kith_bias_activate(kith_queue* queue, int64_t batches, const kith_batch* h, const kith_batch* bias,
                                         int32_t activation, kith_call* call);

@@ -3,7 +3,8 @@
  *
  *   multiply       c = alpha a b + beta c for one panel: a and b are packed in slices of 256 inner indices, a tile of
  *                  kTileRows x 2 vectors of c stays in registers. Bits: each element is one chain over ascending p per
- *                  slice, so they depend on the slices only; tiers with fma fuse, the others round twice.
+ *                  slice, so they depend on the slices only; tiers with fma fuse, the others round twice. A symmetric
+ *                  product takes the panels of 192 x 192 on and below the diagonal only, and is mirrored panel by panel.
  *   bias_activate  8 B/element (f32), in place
  *   bias_backward  RELU 12 B/element, identity 4 B/element; sums run over ascending rows
  *   softmax        4 B/element read, 4 written where a gradient is wanted; the row lies in the cache for its three passes

@@ -10,6 +10,9 @@ namespace kith {
 inline constexpr int64_t kPanelRows = 240; /* a multiple of every tier's tile */
 inline constexpr int64_t kPanelColumns = 512;
 inline constexpr int64_t kSlab = 2048;
+/* Sides of the panels of a symmetric product: few elements beyond the diagonal, and still enough work for a panel. */
+inline constexpr int64_t kSymmetricPanel = 192;
+static_assert(kSymmetricPanel <= kPanelRows && kSymmetricPanel <= kPanelColumns);
 
 /* c(i, j) = alpha sum_p a(i, p) b(p, j) + beta c(i, j); element (i, p) of a at a[i * a_row + p * a_column]. */
 struct MultiplyTask {

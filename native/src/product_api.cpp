@@ -109,16 +109,13 @@ struct MultiplyContext {
   int64_t workspace_bytes; /* per worker */
 };
 
-void multiply_body(void* pointer, int64_t block, int32_t worker) {
-  const MultiplyContext& context = *static_cast<const MultiplyContext*>(pointer);
-  const int64_t panels = context.panels_down * context.panels_across;
-  const int64_t batch = block / panels;
-  const int64_t i = block % panels / context.panels_across * kPanelRows;
-  const int64_t j = block % panels % context.panels_across * kPanelColumns;
+// The present slab of the panel of m x n at (i, j).
+void multiply_panel(const MultiplyContext& context, int64_t batch, int64_t i, int64_t j, int64_t m_count,
+                    int64_t n_count, int32_t worker) {
   const int64_t p = context.k_begin;
   MultiplyTask task = {};
-  task.m = least(context.c.rows - i, kPanelRows);
-  task.n = least(context.c.cols - j, kPanelColumns);
+  task.m = m_count;
+  task.n = n_count;
   task.k = context.k_count;
   task.a = context.transpose_a ? context.a.at(batch, p, i) : context.a.at(batch, i, p);
   task.b = context.transpose_b ? context.b.at(batch, j, p) : context.b.at(batch, p, j);
@@ -147,6 +144,94 @@ void multiply_body(void* pointer, int64_t block, int32_t worker) {
     context.blas->sgemm(kRowMajor, transpose_a, transpose_b, m, n, k, static_cast<float>(task.alpha),
                         static_cast<const float*>(task.a), lda, static_cast<const float*>(task.b), ldb,
                         static_cast<float>(task.beta), static_cast<float*>(task.c), ldc);
+  }
+}
+
+void multiply_body(void* pointer, int64_t block, int32_t worker) {
+  const MultiplyContext& context = *static_cast<const MultiplyContext*>(pointer);
+  const int64_t panels = context.panels_down * context.panels_across;
+  const int64_t i = block % panels / context.panels_across * kPanelRows;
+  const int64_t j = block % panels % context.panels_across * kPanelColumns;
+  multiply_panel(context, block / panels, i, j, least(context.c.rows - i, kPanelRows),
+                 least(context.c.cols - j, kPanelColumns), worker);
+}
+
+// The BLAS, or where there is none for this product the plain kernel with its workspace; false where that lacks memory.
+bool prepare(Entry& entry, MultiplyContext* context) {
+  context->blas = __atomic_load_n(&blas_present, __ATOMIC_ACQUIRE);
+  const bool representable =
+      context->a.row_stride <= INT32_MAX && context->b.row_stride <= INT32_MAX && context->c.row_stride <= INT32_MAX;
+  if (context->k == 0 || !representable) context->blas = nullptr;
+  if (context->blas != nullptr) return true;
+  context->workspace_bytes = product().multiply_scratch();
+  context->workspace = static_cast<unsigned char*>(entry.scratch(entry.workers() * context->workspace_bytes));
+  return context->workspace != nullptr;
+}
+
+// Work in terms of bytes: a core multiplies about eight pairs in the time it moves one byte.
+int64_t work_of(int64_t batches, double elements, int64_t k) {
+  const double work = static_cast<double>(batches) * elements * (static_cast<double>(k) / 8 + 4);
+  return work < 1e15 ? static_cast<int64_t>(work) : static_cast<int64_t>(1e15);
+}
+
+/* ---- symmetric product --------------------------------------------------------------------------------------------- */
+
+struct SymmetricContext {
+  MultiplyContext multiply; /* b is a, transposed the other way; panels_down by panels_down panels */
+  View d;                   /* data NULL: none */
+  double beta;
+  double gamma;
+  bool last; /* slab */
+};
+
+// What the product is added to: beta d + gamma I on and below the diagonal of c, +0 above it in the panel.
+template <class T>
+void start_panel(const SymmetricContext& context, int64_t batch, int64_t row, int64_t column, int64_t m, int64_t n) {
+  const T beta = static_cast<T>(context.beta), gamma = static_cast<T>(context.gamma);
+  for (int64_t i = row; i < row + m; i++) {
+    T* const to = reinterpret_cast<T*>(context.multiply.c.at(batch, i, column));
+    const int64_t below = least(i - column + 1, n);
+    if (context.d.data == nullptr) {
+      for (int64_t j = 0; j < below; j++) to[j] = T(0);
+    } else {
+      const T* const from = reinterpret_cast<const T*>(context.d.at(batch, i, column));
+      for (int64_t j = 0; j < below; j++) to[j] = beta * from[j];
+    }
+    if (i - column < n) to[i - column] = to[i - column] + gamma;
+    for (int64_t j = below; j < n; j++) to[j] = T(0);
+  }
+}
+
+template <class T>
+void mirror_panel(const View& c, int64_t batch, int64_t row, int64_t column, int64_t m, int64_t n) {
+  constexpr int64_t kSquare = 16;
+  for (int64_t i0 = row; i0 < row + m; i0 += kSquare) {
+    for (int64_t j0 = column; j0 < column + n; j0 += kSquare) {
+      for (int64_t j = j0; j < least(j0 + kSquare, column + n); j++) {
+        for (int64_t i = i0 > j ? i0 : j + 1; i < least(i0 + kSquare, row + m); i++) {
+          *reinterpret_cast<T*>(c.at(batch, j, i)) = *reinterpret_cast<const T*>(c.at(batch, i, j));
+        }
+      }
+    }
+  }
+}
+
+void symmetric_body(void* pointer, int64_t block, int32_t worker) {
+  const SymmetricContext& context = *static_cast<const SymmetricContext*>(pointer);
+  const MultiplyContext& multiply = context.multiply;
+  const int64_t panels = multiply.panels_down * (multiply.panels_down + 1) / 2;
+  const int64_t batch = block / panels;
+  int64_t down = 0, across = block % panels;
+  while (across > down) across -= ++down;
+  const int64_t i = down * kSymmetricPanel, j = across * kSymmetricPanel;
+  const int64_t m = least(multiply.c.rows - i, kSymmetricPanel), n = least(multiply.c.rows - j, kSymmetricPanel);
+  const bool f64 = multiply.c.dtype == KITH_F64;
+  if (multiply.k_begin == 0 && multiply.beta != 0) {
+    f64 ? start_panel<double>(context, batch, i, j, m, n) : start_panel<float>(context, batch, i, j, m, n);
+  }
+  multiply_panel(multiply, batch, i, j, m, n, worker);
+  if (context.last) {
+    f64 ? mirror_panel<double>(multiply.c, batch, i, j, m, n) : mirror_panel<float>(multiply.c, batch, i, j, m, n);
   }
 }
 
@@ -322,28 +407,56 @@ kith_status kith_multiply(kith_queue* queue, int64_t batches, double alpha, cons
   context.alpha = alpha;
   context.panels_down = cut_into(m, kPanelRows);
   context.panels_across = cut_into(n, kPanelColumns);
-  context.blas = __atomic_load_n(&blas_present, __ATOMIC_ACQUIRE);
-  const bool representable =
-      context.a.row_stride <= INT32_MAX && context.b.row_stride <= INT32_MAX && context.c.row_stride <= INT32_MAX;
-  if (k == 0 || !representable) context.blas = nullptr;
-  if (context.blas == nullptr) {
-    context.workspace_bytes = product().multiply_scratch();
-    context.workspace = static_cast<unsigned char*>(entry.scratch(entry.workers() * context.workspace_bytes));
-    if (context.workspace == nullptr) return entry.status();
-  }
+  if (!prepare(entry, &context)) return entry.status();
   const int64_t blocks = batches * context.panels_down * context.panels_across;
   int64_t done = 0;
   do {
     context.k_begin = done;
     context.k_count = least(k - done, kSlab);
     context.beta = done == 0 ? beta : 1.0;
-    // Work in terms of bytes: a core multiplies about eight pairs in the time it moves one byte.
-    const double work = static_cast<double>(batches) * static_cast<double>(m) * static_cast<double>(n) *
-                        (static_cast<double>(context.k_count) / 8 + 4);
-    const int64_t bytes = work < 1e15 ? static_cast<int64_t>(work) : static_cast<int64_t>(1e15);
+    const int64_t bytes = work_of(batches, static_cast<double>(m) * static_cast<double>(n), context.k_count);
     if (entry.phase(blocks, bytes, multiply_body, &context) != KITH_OK) return entry.status();
     done += context.k_count;
   } while (done < k);
+  return entry.finish();
+}
+
+kith_status kith_multiply_symmetric(kith_queue* queue, int64_t batches, double alpha, const kith_batch* a,
+                                    int32_t transpose_a, double beta, const kith_batch* d, double gamma,
+                                    const kith_batch* c, kith_call* call) {
+  using namespace kith;
+  Entry entry(queue, call, "kith_multiply_symmetric");
+  SymmetricContext context = {};
+  MultiplyContext& multiply = context.multiply;
+  if (!check_multiply_symmetric(entry, batches, a, transpose_a, d, c, &multiply.a, &context.d, &multiply.c)) {
+    return entry.status();
+  }
+  const int64_t n = multiply.c.rows;
+  if (batches == 0 || n == 0) return entry.finish();
+
+  multiply.b = multiply.a;
+  multiply.transpose_a = transpose_a != 0;
+  multiply.transpose_b = transpose_a == 0;
+  multiply.k = multiply.transpose_a ? multiply.a.rows : multiply.a.cols;
+  multiply.alpha = alpha;
+  multiply.panels_down = cut_into(n, kSymmetricPanel);
+  context.beta = beta;
+  context.gamma = gamma;
+  if (!prepare(entry, &multiply)) return entry.status();
+  const bool adds = d != nullptr || gamma != 0;
+  const int64_t blocks = batches * multiply.panels_down * (multiply.panels_down + 1) / 2;
+  int64_t done = 0;
+  do {
+    multiply.k_begin = done;
+    multiply.k_count = least(multiply.k - done, kSlab);
+    multiply.beta = done > 0 || adds ? 1.0 : 0.0;
+    done += multiply.k_count;
+    context.last = done >= multiply.k;
+    const double elements = static_cast<double>(n) * (static_cast<double>(n) + kSymmetricPanel) / 2;
+    if (entry.phase(blocks, work_of(batches, elements, multiply.k_count), symmetric_body, &context) != KITH_OK) {
+      return entry.status();
+    }
+  } while (!context.last);
   return entry.finish();
 }
 

@@ -152,6 +152,23 @@ bool check_multiply(Arguments& entry, int64_t batches, const kith_batch* a, int3
          disjoint(entry, "c", *c_view, "a", *a_view) && disjoint(entry, "c", *c_view, "b", *b_view);
 }
 
+bool check_multiply_symmetric(Arguments& entry, int64_t batches, const kith_batch* a, int32_t transpose_a,
+                              const kith_batch* d, const kith_batch* c, View* a_view, View* d_view, View* c_view) {
+  if (!check_batches(entry, batches) || !view(entry, "a", a, batches, false, a_view) ||
+      !view(entry, "c", c, batches, true, c_view)) {
+    return false;
+  }
+  if (transpose_a & ~1) {
+    entry.fail(KITH_INVALID, "transpose_a is %d; give 0 or 1", transpose_a);
+    return false;
+  }
+  const int64_t n = transpose_a != 0 ? a_view->cols : a_view->rows;
+  if (!shaped(entry, "c", *c_view, a_view->dtype, n, n) || !disjoint(entry, "c", *c_view, "a", *a_view)) return false;
+  if (d == nullptr) return true;
+  return view(entry, "d", d, batches, false, d_view) && shaped(entry, "d", *d_view, a_view->dtype, n, n) &&
+         (same(*d_view, *c_view) || disjoint(entry, "c", *c_view, "d", *d_view));
+}
+
 bool check_bias_activate(Arguments& entry, int64_t batches, const kith_batch* h, const kith_batch* bias,
                          int32_t activation, View* h_view, View* bias_view) {
   return check_batches(entry, batches) && view(entry, "h", h, batches, true, h_view) &&

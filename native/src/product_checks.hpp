@@ -32,6 +32,9 @@ bool disjoint(Arguments& entry, const char* a_name, const View& a, const char* b
 
 bool check_multiply(Arguments& entry, int64_t batches, const kith_batch* a, int32_t transpose_a, const kith_batch* b,
                     int32_t transpose_b, const kith_batch* c, View* a_view, View* b_view, View* c_view);
+/* d_view keeps its data NULL where d is NULL. */
+bool check_multiply_symmetric(Arguments& entry, int64_t batches, const kith_batch* a, int32_t transpose_a,
+                              const kith_batch* d, const kith_batch* c, View* a_view, View* d_view, View* c_view);
 bool check_bias_activate(Arguments& entry, int64_t batches, const kith_batch* h, const kith_batch* bias,
                          int32_t activation, View* h_view, View* bias_view);
 /* h_view keeps its data NULL for the identity. */

@@ -289,6 +289,7 @@ public final class Abi {
   private final MethodHandle productUseBlas;
   private final MethodHandle productBlas;
   private final MethodHandle multiply;
+  private final MethodHandle multiplySymmetric;
   private final MethodHandle biasActivate;
   private final MethodHandle biasBackward;
   private final MethodHandle softmaxLoss;
@@ -399,6 +400,8 @@ public final class Abi {
     productUseBlas = bind("kith_product_use_blas", I32, PTR, PTR);
     productBlas = bind("kith_product_blas", I32, PTR, I64, PTR);
     multiply = bind("kith_multiply", I32, PTR, I64, F64, PTR, I32, PTR, I32, F64, PTR, PTR);
+    multiplySymmetric =
+        bind("kith_multiply_symmetric", I32, PTR, I64, F64, PTR, I32, F64, PTR, F64, PTR, PTR);
     biasActivate = bind("kith_bias_activate", I32, PTR, I64, PTR, PTR, I32, PTR);
     biasBackward = bind("kith_bias_activate_backward", I32, PTR, I64, PTR, PTR, PTR, I32, PTR);
     softmaxLoss = bind("kith_softmax_cross_entropy", I32, PTR, I64, PTR, PTR, PTR, PTR, PTR, PTR);
@@ -1073,6 +1076,26 @@ public final class Abi {
           multiply.invokeExact(queue, batches, alpha, a, transposeA, b, transposeB, beta, c, call);
     } catch (Throwable t) {
       throw broken("kith_multiply", t);
+    }
+  }
+
+  public int multiplySymmetric(
+      MemorySegment queue,
+      long batches,
+      double alpha,
+      MemorySegment a,
+      int transposeA,
+      double beta,
+      MemorySegment d,
+      double gamma,
+      MemorySegment c,
+      MemorySegment call) {
+    try {
+      return (int)
+          multiplySymmetric.invokeExact(
+              queue, batches, alpha, a, transposeA, beta, d, gamma, c, call);
+    } catch (Throwable t) {
+      throw broken("kith_multiply_symmetric", t);
     }
   }
 

@@ -61,16 +61,9 @@ final class Clipping {
   Window scales(DeviceMatrix g, Queue queue) {
     double[] measured;
     try (DeviceMatrix out = squares.on(queue)) {
-      Reduction.segments(Reduction.Kind.SQUARES, g, bounds, out);
-      measured = out.toDoubles();
+      measured = squares(g, bounds, out);
     }
     int measures = bounds.length - 1;
-    for (int row = 0; row < g.rows(); row++) {
-      int first = row * measures;
-      if (Arrays.stream(measured, first, first + measures).anyMatch(Double::isInfinite)) {
-        System.arraycopy(measureWide(g, row), 0, measured, first, measures);
-      }
-    }
     double[] factors = new double[Math.toIntExact(scales.rows() * sections)];
     for (int i = 0; i < factors.length; i++) {
       int row = i / sections;
@@ -83,8 +76,26 @@ final class Clipping {
     return Access.window(scales);
   }
 
+  /**
+   * The squares of the segments of every row; waits.
+   *
+   * @param out F64, rows of g x segments
+   */
+  static double[] squares(DeviceMatrix g, long[] bounds, DeviceMatrix out) {
+    Reduction.segments(Reduction.Kind.SQUARES, g, bounds, out);
+    double[] measured = out.toDoubles();
+    int measures = bounds.length - 1;
+    for (int row = 0; row < g.rows(); row++) {
+      int first = row * measures;
+      if (Arrays.stream(measured, first, first + measures).anyMatch(Double::isInfinite)) {
+        System.arraycopy(measureWide(g, row, bounds), 0, measured, first, measures);
+      }
+    }
+    return measured;
+  }
+
   /** The squares of a row in f64: a finite norm above 1.8e19 overflows on the tree of f32. */
-  private double[] measureWide(DeviceMatrix g, int row) {
+  private static double[] measureWide(DeviceMatrix g, int row, long[] bounds) {
     try (DeviceMatrix narrow = g.row(row);
         DeviceMatrix wide = DeviceMatrix.allocate(g.queue(), 1, g.cols(), DType.F64);
         DeviceMatrix out = DeviceMatrix.allocate(g.queue(), 1, bounds.length - 1L, DType.F64)) {

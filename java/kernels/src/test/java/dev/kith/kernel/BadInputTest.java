@@ -392,6 +392,10 @@ class BadInputTest {
 
   // ---- products
 
+  private static void symmetric(Batch a, boolean ta, Optional<Batch> d, Batch c) {
+    Product.multiplySymmetric(1, 1, a, ta, 1, d, 0, c);
+  }
+
   @Test
   void productsThatDoNotFit() {
     DeviceMatrix a = f32(3, 4);
@@ -426,6 +430,21 @@ class BadInputTest {
                 0,
                 Batch.of(c)));
     refused("3 x 600", () -> Batch.of(c, 0, 3, 600, 600, 0));
+    Batch square = Batch.of(f32(3, 3));
+    refused("c is 3 x 5", () -> symmetric(Batch.of(a), false, Optional.empty(), Batch.of(c)));
+    refused("a is 3 x 4", () -> symmetric(Batch.of(a), true, Optional.empty(), square));
+    refused("d is 4 x 5", () -> symmetric(Batch.of(a), false, Optional.of(Batch.of(b)), square));
+    refused("F64", () -> symmetric(Batch.of(a), false, Optional.of(Batch.of(f64(3, 3))), square));
+    refused("overlap", () -> symmetric(square, false, Optional.empty(), square));
+    DeviceMatrix wide = f32(3, 4);
+    refused(
+        "overlap",
+        () ->
+            symmetric(
+                Batch.of(a),
+                false,
+                Optional.of(Batch.of(session.keep(wide.columns(0, 3)))),
+                Batch.of(session.keep(wide.columns(1, 4)))));
     refused("at -1", () -> Batch.of(c, -1, 3, 5, 5, 0));
     refused("stride 4", () -> Batch.of(c, 0, 3, 5, 4, 0));
     refused("batch stride -15", () -> Batch.of(c, 0, 3, 5, 5, -15));

@@ -757,6 +757,7 @@ class NativeChecksTest {
     DeviceMatrix a = m(DType.F32, 3, 5);
     DeviceMatrix b = m(DType.F32, 5, 3);
     DeviceMatrix c = m(DType.F32, 3, 3);
+    DeviceMatrix other = m(DType.F32, 3, 3);
     for (int at = 0; at < 3; at++) {
       for (String field : List.of("offset", "rows", "cols", "row_stride", "batch_stride")) {
         for (long value : new long[] {-1, 1L << 61, Long.MAX_VALUE, Long.MIN_VALUE, 1L << 33}) {
@@ -774,9 +775,30 @@ class NativeChecksTest {
                     return abi.multiply(q, 2, 1, all.get(0), 0, all.get(1), 0, 0, all.get(2), call);
                   });
           assertEquals(Abi.INVALID, status, "batch " + at + ", " + field + " = " + value);
+          int symmetric =
+              NativeCalls.status(
+                  session,
+                  (n, abi, q, call) -> {
+                    List<MemorySegment> all = List.of(n.batch(a), n.batch(c), n.batch(other));
+                    all.forEach(
+                        batch ->
+                            batch.set(
+                                ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, "batch_stride"), 1));
+                    all.get(which).set(ValueLayout.JAVA_LONG, Abi.offset(Abi.BATCH, field), value);
+                    return abi.multiplySymmetric(
+                        q, 2, 1, all.get(0), 0, 1, all.get(1), 0, all.get(2), call);
+                  });
+          assertEquals(Abi.INVALID, symmetric, "batch " + at + ", " + field + " = " + value);
         }
       }
     }
+    invalid(
+        "transpose_a is 2",
+        (n, abi, q, call) ->
+            abi.multiplySymmetric(q, 1, 1, n.batch(a), 2, 1, NULL, 0, n.batch(c), call));
+    invalid(
+        "a is NULL",
+        (n, abi, q, call) -> abi.multiplySymmetric(q, 1, 1, NULL, 0, 1, NULL, 0, n.batch(c), call));
   }
 
   private void invalid(String part, NativeCalls.Body body) {

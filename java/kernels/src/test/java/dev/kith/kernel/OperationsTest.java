@@ -72,6 +72,7 @@ class OperationsTest {
       step F64 x, gradient            uwwwu
       step F32 x, copy                uuwwu
       multiply a, b, c                wwuuu
+      symmetric a, d, c               wwuuu
       bias h                          wwuuu
       bias backward d                 wwuuu
       softmax curvature u             wwuuu
@@ -507,6 +508,20 @@ class OperationsTest {
               out,
               (n, abi, q, c) ->
                   abi.multiply(q, 1, 1, n.batch(a), 0, n.batch(b), 0, 0, n.batch(out.matrix()), c));
+        });
+    line(
+        "symmetric a, d, c",
+        t -> {
+          DeviceMatrix a = matrix(session, t, 2, 3, 4);
+          DeviceMatrix d = matrix(session, t, 1, 3, 3);
+          Operand out = operand(session, t, 0, 3, 3);
+          return letter(
+              session,
+              17,
+              out,
+              (n, abi, q, c) ->
+                  abi.multiplySymmetric(
+                      q, 1, 1, n.batch(a), 0, 1, n.batch(d), 0, n.batch(out.matrix()), c));
         });
     BiFunction<Boolean, DType, String> pass =
         (backward, t) -> {

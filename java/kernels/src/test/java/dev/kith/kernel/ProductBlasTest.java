@@ -53,6 +53,13 @@ class ProductBlasTest {
     Contract.run(rig, ProductTest.PRODUCTS);
   }
 
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void symmetricProductsStayWithinTheBound(Rig rig) {
+    assertEquals(library.toString(), Product.blas());
+    Contract.run(rig, ProductTest.SYMMETRIC);
+  }
+
   @Test
   void whatIsNoBlasIsRefusedAndTheOldOneStays() throws IOException {
     assertFalse(Product.useBlas(folder.resolve("absent.so").toString()));

@@ -23,6 +23,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ProductTest {
   private static final List<DType> TYPES = List.of(DType.F32, DType.F64);
   static final List<Contract.Case> PRODUCTS = productCases();
+  static final List<Contract.Case> SYMMETRIC = symmetricCases();
   private static final List<Contract.Case> PASSES = passCases();
   private static final List<Contract.Case> SOFTMAX = softmaxCases();
   private static final List<Contract.Case> CURVATURE = curvatureCases();
@@ -31,6 +32,12 @@ class ProductTest {
   @MethodSource("dev.kith.kernel.Contract#rigs")
   void productsStayWithinTheBound(Rig rig) {
     Contract.run(rig, PRODUCTS);
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kith.kernel.Contract#rigs")
+  void symmetricProductsStayWithinTheBound(Rig rig) {
+    Contract.run(rig, SYMMETRIC);
   }
 
   @ParameterizedTest
@@ -291,6 +298,177 @@ class ProductTest {
           }
           out.expect(actual);
           // On one tier the bits depend neither on threads nor on cuts.
+          double[][][] first =
+              bits.putIfAbsent(session.tier() + Product.blas(Rig.chosen()), actual);
+          if (first != null) {
+            out.expect(first);
+          }
+        });
+  }
+
+  // ---- symmetric products
+
+  /** What is added to the product. */
+  private enum Start {
+    NOTHING,
+    DIAGONAL,
+    /** A matrix of its own, whose part above the diagonal is NaN: it is not read. */
+    MATRIX,
+    /** The window of c. */
+    IN_PLACE,
+    /** a itself, which is symmetric then. */
+    ARGUMENT
+  }
+
+  private static List<Contract.Case> symmetricCases() {
+    int[][] shapes = {
+      {0, 3}, {3, 0}, {1, 1}, {1, 33}, {31, 5}, {32, 32}, {33, 64}, {65, 257}, {129, 20}
+    };
+    List<Contract.Case> cases = new ArrayList<>();
+    long seed = 45_000;
+    for (DType t : TYPES) {
+      for (Start start : Start.values()) {
+        for (int[] s : shapes) {
+          int k = start == Start.ARGUMENT ? s[0] : s[1];
+          int batches = 1 + (int) (seed % 3);
+          cases.add(symmetric(t, Values.WIDE, batches, s[0], k, seed % 2 != 0, start, seed++));
+        }
+      }
+      cases.add(symmetric(t, Values.WIDE, 1, 191, 33, false, Start.MATRIX, seed++));
+      cases.add(symmetric(t, Values.WIDE, 2, 192, 33, true, Start.IN_PLACE, seed++));
+      cases.add(symmetric(t, Values.WIDE, 1, 397, 60, false, Start.DIAGONAL, seed++));
+      cases.add(symmetric(t, Values.WIDE, 2, 7, 5003, true, Start.IN_PLACE, seed++));
+      cases.add(symmetric(t, Values.WIDE, 0, 3, 3, false, Start.MATRIX, seed++));
+      for (Values values : List.of(Values.SPECIAL, Values.TINY)) {
+        cases.add(symmetric(t, values, 3, 40, 65, false, Start.MATRIX, seed++));
+        cases.add(symmetric(t, values, 2, 200, 20, true, Start.IN_PLACE, seed++));
+      }
+    }
+    // Tiles of 64 x 64 and of 128 x 128 in f32: more than multiprocessors, little beyond the edges.
+    cases.add(symmetric(DType.F32, Values.WIDE, 150, 60, 17, true, Start.MATRIX, seed++));
+    cases.add(symmetric(DType.F32, Values.WIDE, 150, 120, 17, false, Start.DIAGONAL, seed++));
+    return cases;
+  }
+
+  private static double[][][] mirrored(double[][][] m) {
+    for (double[][] matrix : m) {
+      for (int i = 0; i < matrix.length; i++) {
+        for (int j = 0; j < i; j++) {
+          matrix[j][i] = matrix[i][j];
+        }
+      }
+    }
+    return m;
+  }
+
+  private static Contract.Case symmetric(
+      DType t, Values values, int batches, int n, int k, boolean ta, Start start, long seed) {
+    double alpha = seed % 2 == 0 ? 0.75 : -1.0 / 3;
+    double beta = seed % 3 == 0 ? 1 : 0.5;
+    double gamma = start == Start.NOTHING || seed % 4 == 0 ? 0 : 2.0 / 3;
+    Samples.Kind kind = Samples.Kind.WIDE;
+    Supplier<double[][][]> a =
+        Contract.once(
+            () -> {
+              double[][][] made = sample(kind, t, batches, ta ? k : n, ta ? n : k, seed);
+              switch (values) {
+                case WIDE -> {}
+                case SPECIAL -> withSpecials(made, t, 2 * k, seed + 700_000);
+                case TINY -> tiny(made, t);
+              }
+              return start == Start.ARGUMENT ? mirrored(made) : made;
+            });
+    Supplier<double[][][]> d =
+        Contract.once(
+            () -> {
+              double[][][] made = sample(kind, t, batches, n, n, seed + 600_000);
+              if (values == Values.SPECIAL) {
+                withSpecials(made, t, 8, seed + 900_000);
+              } else if (values == Values.TINY) {
+                tiny(made, t);
+              }
+              for (double[][] matrix : made) {
+                for (int i = 0; i < n; i++) {
+                  Arrays.fill(matrix[i], i + 1, n, Double.NaN);
+                }
+              }
+              return made;
+            });
+    Supplier<double[][][]> unread =
+        Contract.once(
+            () -> {
+              double[][][] made = new double[batches][n][n];
+              for (double[][] matrix : made) {
+                for (double[] row : matrix) {
+                  Arrays.fill(row, Double.NaN);
+                }
+              }
+              return made;
+            });
+    Supplier<OracleProduct.Bounded[][][]> expected =
+        Contract.once(
+            () -> {
+              Arithmetic arithmetic = Arithmetic.of(t);
+              OracleProduct.Bounded[][][] all = new OracleProduct.Bounded[batches][n][n];
+              for (int x = 0; x < batches; x++) {
+                for (int i = 0; i < n; i++) {
+                  for (int j = 0; j <= i; j++) {
+                    double[] left = ta ? column(a.get()[x], i) : a.get()[x][i];
+                    double[] right = ta ? column(a.get()[x], j) : a.get()[x][j];
+                    double term =
+                        switch (start) {
+                          case NOTHING, DIAGONAL -> 0;
+                          case MATRIX, IN_PLACE -> d.get()[x][i][j];
+                          case ARGUMENT -> a.get()[x][i][j];
+                        };
+                    double t0 = arithmetic.multiply(arithmetic.round(beta), term);
+                    double begin = i == j ? arithmetic.add(t0, arithmetic.round(gamma)) : t0;
+                    boolean adds =
+                        start != Start.NOTHING && (start != Start.DIAGONAL || gamma != 0);
+                    all[x][i][j] =
+                        OracleProduct.product(arithmetic, alpha, left, right, adds ? 1 : 0, begin);
+                  }
+                }
+              }
+              return all;
+            });
+    Map<String, double[][][]> bits = new HashMap<>();
+    return new Contract.Case(
+        "%d symmetric products of %s %s%s, n %d, k %d, start %s, alpha %s, beta %s, gamma %s, seed %d"
+            .formatted(batches, values, t, ta ? " ^T" : "", n, k, start, alpha, beta, gamma, seed),
+        session -> {
+          int gap = (int) (seed % 4);
+          BatchOperand in =
+              new BatchOperand(session, t, a.get(), ta ? k : n, ta ? n : k, gap, gap, 2 * gap);
+          BatchOperand out =
+              new BatchOperand(
+                  session, t, (start == Start.IN_PLACE ? d : unread).get(), n, n, 3, gap, 1);
+          Optional<Batch> term =
+              switch (start) {
+                case NOTHING, DIAGONAL -> Optional.empty();
+                case MATRIX ->
+                    Optional.of(new BatchOperand(session, t, d.get(), n, n, 1, 2, gap).batch());
+                case IN_PLACE -> Optional.of(out.batch());
+                case ARGUMENT -> Optional.of(in.batch());
+              };
+          Product.multiplySymmetric(batches, alpha, in.batch(), ta, beta, term, gamma, out.batch());
+          double[][][] actual = out.values(batches);
+          for (int x = 0; x < batches; x++) {
+            for (int i = 0; i < n; i++) {
+              for (int j = 0; j <= i; j++) {
+                OracleProduct.Bounded want = expected.get()[x][i][j];
+                if (!want.holds(actual[x][i][j])) {
+                  fail("c_%d(%d, %d) = %s, not %s".formatted(x, i, j, actual[x][i][j], want));
+                }
+                if (Double.compare(actual[x][i][j], actual[x][j][i]) != 0) {
+                  fail(
+                      "c_%d(%d, %d) = %s and its mirror image is %s"
+                          .formatted(x, i, j, actual[x][i][j], actual[x][j][i]));
+                }
+              }
+            }
+          }
+          out.expect(actual);
           double[][][] first =
               bits.putIfAbsent(session.tier() + Product.blas(Rig.chosen()), actual);
           if (first != null) {

@@ -474,6 +474,12 @@ class RefusalTest {
   void aProductOverItsOwnArgument() {
     try (DeviceMatrix a = matrix(3, 3, DType.F32)) {
       refused(() -> Product.multiply(a, false, a, false, a), "multiply: ", "overlap");
+      refused(
+          () ->
+              Product.multiplySymmetric(
+                  1, 1, Batch.of(a), false, 0, Optional.empty(), 0, Batch.of(a)),
+          "multiplySymmetric: ",
+          "c and a overlap");
     }
   }
 
