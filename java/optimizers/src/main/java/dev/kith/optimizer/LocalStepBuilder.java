@@ -19,6 +19,7 @@ public abstract class LocalStepBuilder<B extends LocalStepBuilder<B>> {
   final Network network;
   final DeviceMatrix initial;
   StepRule rule = new StepRule.Sgd(0.1);
+  Optional<LocalRule> localRule = Optional.empty();
   Optional<StepOptions> options = Optional.empty();
   int localSteps = 1;
   Optional<LongToDoubleFunction> schedule = Optional.empty();
@@ -41,6 +42,16 @@ public abstract class LocalStepBuilder<B extends LocalStepBuilder<B>> {
   /** The rule of the local steps; every node keeps its own state of it. */
   public final B rule(StepRule rule) {
     this.rule = Objects.requireNonNull(rule, "rule");
+    this.localRule = Optional.empty();
+    return self();
+  }
+
+  /**
+   * A rule that looks at matrices or at curvature, such as {@link Muon}; every node keeps its own
+   * state of it. It takes no {@link #options}.
+   */
+  public final B rule(LocalRule rule) {
+    this.localRule = Optional.of(rule);
     return self();
   }
 

@@ -3,12 +3,8 @@ package dev.kith.optimizer;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
-import dev.kith.kernel.Step;
 import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.LongToDoubleFunction;
@@ -27,34 +23,47 @@ import java.util.function.UnaryOperator;
  */
 final class LocalSteps implements AutoCloseable {
   private final LockstepOptimizer optimizer;
-  private final StepRule rule;
+  private final double stepSize;
   private final Optional<LongToDoubleFunction> schedule;
   private final int count;
   private final DeviceMatrix gradient;
-  private final Optional<Step> step;
+  private final Optional<RuleState> rule;
   private final Optional<DeviceMatrix> moved;
-  private final List<DeviceMatrix> before = new ArrayList<>();
-  private long stepsBefore;
 
   /** For the parameters {@code x}, or others of the same shape that stand for them. */
   LocalSteps(LockstepOptimizer optimizer, LocalStepBuilder<?> settings, DeviceMatrix x) {
     this.optimizer = optimizer;
-    this.rule = settings.rule;
+    this.stepSize = settings.rule.stepSize();
     this.schedule = settings.schedule;
     this.count = settings.localSteps;
+    this.rule = rule(settings).map(r -> new RuleState(r.start(optimizer.problem(), x)));
     this.gradient = x.like();
-    boolean plain = rule instanceof StepRule.Sgd && settings.options.isEmpty();
-    this.step =
-        plain
-            ? Optional.empty()
-            : Optional.of(new Step(rule, settings.options.orElseGet(StepOptions::none), x));
-    this.moved = step.isPresent() || count > 1 ? Optional.of(x.like()) : Optional.empty();
-    step.ifPresent(s -> s.state().forEach(m -> before.add(m.like())));
+    this.moved = rule.isPresent() || count > 1 ? Optional.of(x.like()) : Optional.empty();
+  }
+
+  /** Empty for plain SGD, which the mixing does. */
+  private static Optional<LocalRule> rule(LocalStepBuilder<?> settings) {
+    if (settings.localRule.isPresent()) {
+      if (settings.options.isPresent()) {
+        throw new IllegalArgumentException(
+            "step options belong to rules on single elements, and "
+                + settings.localRule.get().name()
+                + " is none: leave the options out, and set what the rule has of its own");
+      }
+      return settings.localRule;
+    }
+    boolean plain = settings.rule instanceof StepRule.Sgd && settings.options.isEmpty();
+    return plain
+        ? Optional.empty()
+        : Optional.of(
+            new ElementwiseRule(settings.rule, settings.options.orElseGet(StepOptions::none)));
   }
 
   /** What snapshots of the same run have in common. */
   static String variant(LocalStepBuilder<?> settings) {
-    return settings.rule.name() + ", local steps " + settings.localSteps;
+    return settings.localRule.map(LocalRule::name).orElse(settings.rule.name())
+        + ", local steps "
+        + settings.localSteps;
   }
 
   /** Takes the steps of one round, with gradients at x. */
@@ -71,8 +80,8 @@ final class LocalSteps implements AutoCloseable {
    * @return the parameters after all steps
    */
   Combination advance(DeviceMatrix x, DeviceMatrix first, UnaryOperator<DeviceMatrix> later) {
-    keepState();
-    double stepSize = scheduled();
+    rule.ifPresent(RuleState::keep);
+    double factor = factor();
     int[] absent = optimizer.absentRows();
     long draw = optimizer.round() * count;
     DeviceMatrix z = x;
@@ -83,29 +92,29 @@ final class LocalSteps implements AutoCloseable {
           unused.fill(0);
         }
       }
-      if (step.isPresent()) {
+      if (rule.isPresent()) {
         optimizer.requireFinite(gradient, "the gradient");
         if (s == 0) {
           z = moved.orElseThrow();
           z.copyFrom(x);
         }
-        apply(step.get(), z, absent);
+        rule.get().apply(z, gradient, factor, draw + s, absent);
       } else if (s < count - 1) {
         optimizer.requireFinite(gradient, "the gradient");
-        Expression stepped = Expression.outer(z).plusOuter(-stepSize, gradient);
+        Expression stepped = Expression.outer(z).plusOuter(-factor * stepSize, gradient);
         z = moved.orElseThrow();
         Mixing.combine(stepped, z);
       } else {
-        return Combination.of(z, -stepSize, gradient);
+        return Combination.of(z, -factor * stepSize, gradient);
       }
     }
     return Combination.of(z);
   }
 
-  /** The step size of the present round, which the rule has from here on. */
-  private double scheduled() {
+  /** What multiplies the step size in the present round. */
+  private double factor() {
     if (schedule.isEmpty()) {
-      return rule.stepSize();
+      return 1;
     }
     double factor = schedule.get().applyAsDouble(optimizer.round());
     if (!(factor >= 0 && factor < Double.POSITIVE_INFINITY)) {
@@ -116,45 +125,12 @@ final class LocalSteps implements AutoCloseable {
               + factor
               + ": give a finite number from 0 up");
     }
-    double stepSize = factor * rule.stepSize();
-    step.ifPresent(s -> s.rule(rule.withStepSize(stepSize)));
-    return stepSize;
-  }
-
-  private void keepState() {
-    if (step.isPresent()) {
-      List<DeviceMatrix> state = step.get().state();
-      for (int k = 0; k < state.size(); k++) {
-        before.get(k).copyFrom(state.get(k));
-      }
-      stepsBefore = step.get().count();
-    }
+    return factor;
   }
 
   /** Gives the rule the state from before the last {@link #advance}. */
   void undo() {
-    if (step.isPresent()) {
-      List<DeviceMatrix> state = step.get().state();
-      for (int k = 0; k < state.size(); k++) {
-        state.get(k).copyFrom(before.get(k));
-      }
-      step.get().count(stepsBefore);
-    }
-  }
-
-  /** One step of the rule, in which absent nodes keep their parameters and their rule state. */
-  private void apply(Step rule, DeviceMatrix x, int[] absent) {
-    List<DeviceMatrix> changed = new ArrayList<>(rule.state());
-    changed.add(x);
-    List<FrozenRows> kept = changed.stream().map(m -> FrozenRows.of(m, absent)).toList();
-    try {
-      rule.apply(x, gradient);
-      for (int k = 0; k < kept.size(); k++) {
-        kept.get(k).restore(changed.get(k));
-      }
-    } finally {
-      kept.forEach(FrozenRows::close);
-    }
+    rule.ifPresent(RuleState::undo);
   }
 
   /** Whether the result of {@link #advance} starts from another matrix than x. */
@@ -164,28 +140,22 @@ final class LocalSteps implements AutoCloseable {
 
   /** The state of the rule, by name. */
   Map<String, DeviceMatrix> state() {
-    Map<String, DeviceMatrix> state = new LinkedHashMap<>();
-    List<DeviceMatrix> matrices = step.map(Step::state).orElse(List.of());
-    for (int k = 0; k < matrices.size(); k++) {
-      state.put("rule" + k, matrices.get(k));
-    }
-    return state;
+    return rule.map(RuleState::named).orElse(Map.of());
   }
 
   /** Steps that the rule has counted. */
   long steps() {
-    return step.map(Step::count).orElse(0L);
+    return rule.map(RuleState::steps).orElse(0L);
   }
 
   void steps(long steps) {
-    step.ifPresent(s -> s.count(steps));
+    rule.ifPresent(r -> r.steps(steps));
   }
 
   @Override
   public void close() {
-    step.ifPresent(Step::close);
+    rule.ifPresent(RuleState::close);
     moved.ifPresent(DeviceMatrix::close);
-    before.forEach(DeviceMatrix::close);
     gradient.close();
   }
 }

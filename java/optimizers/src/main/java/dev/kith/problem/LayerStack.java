@@ -12,6 +12,7 @@ import dev.kith.kernel.Reduction;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * Forward and backward through dense layers, for many models at a time: the weights of model b are
@@ -123,6 +124,13 @@ final class LayerStack implements AutoCloseable {
     return layout;
   }
 
+  /** The tensors of every layer. */
+  List<KroneckerFactors.Layer> tensors() {
+    return IntStream.range(0, layers())
+        .mapToObj(l -> new KroneckerFactors.Layer(weights.get(l), biases.get(l)))
+        .toList();
+  }
+
   private int layers() {
     return widths.length - 1;
   }
@@ -211,6 +219,50 @@ final class LayerStack implements AutoCloseable {
         Batch below = space(deltas, l - 1, models, rows.rows());
         Product.multiply(models, 1, delta, false, x.weight(weights.get(l)), false, 0, below);
         delta = below;
+      }
+    }
+  }
+
+  /** For every layer the second moments of its inputs with a 1, and of the gradients behind it. */
+  Layout factorLayout() {
+    Layout.Builder builder = Layout.builder();
+    for (int l = 0; l < layers(); l++) {
+      builder.tensor("layer" + l + ".inputs", "factor", widths[l] + 1L, widths[l] + 1L);
+      builder.tensor("layer" + l + ".outputs", "factor", widths[l + 1], widths[l + 1]);
+    }
+    return builder.build();
+  }
+
+  /**
+   * Writes the Kronecker factors of {@code models} models into the rows of out from {@code
+   * firstRow} on, from what the {@link #gradient} that was taken last has left between the layers.
+   */
+  void factors(int models, Batch rows, DeviceMatrix out, int firstRow) {
+    long count = rows.rows();
+    List<Layout.Tensor> tensors = factorLayout().tensors();
+    try (DeviceMatrix ones = DeviceMatrix.allocate(queue, 1, count, dtype)) {
+      ones.fill(1);
+      Batch row = Batch.of(ones, 0, 1, count, count, 0);
+      for (int l = 0; l < layers(); l++) {
+        Batch input = l == 0 ? rows : window(outputs[l - 1], models, count);
+        Batch delta = window(l == layers() - 1 ? outputs[l] : deltas[l], models, count);
+        long p = widths[l];
+        long a = firstRow * out.stride() + tensors.get(2 * l).offset();
+        long g = firstRow * out.stride() + tensors.get(2 * l + 1).offset();
+        Batch second = Batch.of(out, a, p, p, p + 1, out.stride());
+        Batch below = Batch.of(out, a + p * (p + 1), 1, p, p + 1, out.stride());
+        Batch beside = Batch.of(out, a + p, p, 1, p + 1, out.stride());
+        Batch corner = Batch.of(out, a + p * (p + 2), 1, 1, 1, out.stride());
+        double mean = 1.0 / count;
+        Product.multiplySymmetric(models, mean, input, true, 0, Optional.empty(), 0, second);
+        Product.multiply(models, mean, row, false, input, false, 0, below);
+        Product.multiply(models, mean, input, true, row, true, 0, beside);
+        Product.multiply(models, mean, row, false, row, true, 0, corner);
+        // The loss has divided the gradients of the examples by their number.
+        long q = widths[l + 1];
+        Batch outer = Batch.of(out, g, q, q, q, out.stride());
+        Product.multiplySymmetric(
+            models, (double) count, delta, true, 0, Optional.empty(), 0, outer);
       }
     }
   }

@@ -11,6 +11,7 @@ import dev.kith.kernel.Reduction;
 import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -38,7 +39,8 @@ public abstract sealed class LayeredClassifier
         PerExampleClipping,
         HessianVector,
         GaussNewtonVector,
-        SampledLabelGradient
+        SampledLabelGradient,
+        KroneckerFactors
     permits SoftmaxRegression, MultilayerPerceptron {
   /** Rows that evaluations take at a time: fixed, so that sums do not depend on the machine. */
   private static final int BLOCK = 1024;
@@ -182,6 +184,46 @@ public abstract sealed class LayeredClassifier
           }
         });
     batches.clearEmpty(g);
+  }
+
+  @Override
+  public final List<Layer> layers() {
+    return stack.tensors();
+  }
+
+  @Override
+  public final Layout factorLayout() {
+    return stack.factorLayout();
+  }
+
+  /** {@inheritDoc} It costs a gradient, with drawn labels a forward pass more, and the products. */
+  @Override
+  public final void kroneckerFactors(
+      DeviceMatrix x, DeviceMatrix factors, boolean sampled, long round) {
+    checkParameters(x, localNodes);
+    if (factors.rows() != localNodes || factors.cols() != factorLayout().size()) {
+      throw new IllegalArgumentException(
+          "the factors are %d x %d and have to be %d x %d"
+              .formatted(factors.rows(), factors.cols(), localNodes, factorLayout().size()));
+    }
+    try (DeviceMatrix unused = x.like()) {
+      batches.drawn(
+          round,
+          stack::chunk,
+          (models, rows, labels, node) -> {
+            LayerStack.Parameters parameters = LayerStack.Parameters.rows(x, node);
+            if (sampled) {
+              try (DeviceMatrix drawn =
+                  drawLabels(stack.probabilities(models, rows, parameters), models, node, round)) {
+                stack.gradient(models, rows, drawn, parameters, unused, node);
+              }
+            } else {
+              stack.gradient(models, rows, labels, parameters, unused, node);
+            }
+            stack.factors(models, rows, factors, node);
+          });
+    }
+    batches.clearEmpty(factors);
   }
 
   /** One label for each row of probabilities, rows of a node one after the other. */

@@ -257,6 +257,49 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             (p, w, x) -> CentralSgd.builder(p, w, x).localSteps(2).build()));
     all.add(
         new Algorithm(
+            "dsgd, failures, 2 local steps of Muon",
+            2,
+            failing,
+            (p, w, x) ->
+                DecentralizedSgd.builder(Shaped.of(p, 2, 2), w, x)
+                    .rule(Muon.withDefaults())
+                    .localSteps(2)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dsgd, failures, Shampoo",
+            1,
+            failing,
+            (p, w, x) ->
+                DecentralizedSgd.builder(Shaped.of(p, 2, 2), w, x)
+                    .rule(Shampoo.builder().rootPeriod(3).longestSide(2).build())
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dsgd, failures, SOAP",
+            1,
+            failing,
+            (p, w, x) ->
+                DecentralizedSgd.builder(Shaped.of(p, 2, 2), w, x)
+                    .rule(Soap.builder().refreshPeriod(3).build())
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dmuon",
+            1,
+            ring,
+            (p, w, x) -> DecentralizedMuon.builder(Shaped.of(p, 2, 2), w, x).build()));
+    all.add(
+        new Algorithm(
+            "dmuon, failures, 3 x 1",
+            1,
+            failing,
+            (p, w, x) ->
+                DecentralizedMuon.builder(Shaped.of(p, 3, 1), w, x)
+                    .rule(Muon.builder().nesterov(false).weightDecay(0.1).build())
+                    .build()));
+    all.add(
+        new Algorithm(
             "private-dsgd, joint noise and momentum",
             1,
             ring,
