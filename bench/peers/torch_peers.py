@@ -146,6 +146,62 @@ def sign_pack(x):
     return run, packed
 
 
+def soap(rows, cols):
+    """Ten steps on one square matrix a row, matrix by matrix; the gradients are diagonal."""
+    side = round(cols**0.5)
+    eta, decay, kept, epsilon = 3e-3, 0.01, 0.95, 1e-8
+    x = matrix(0, rows, cols).view(rows, side, side)
+    i = torch.arange(side)
+    g = torch.zeros(rows, side, side)
+    for row in range(rows):
+        g[row, i, i] = (1 - 2 * (i % 2)) * (1 + ((i * 37 + row) % 251) / 256)
+    m, v, left, right = (torch.zeros(rows, side, side) for _ in range(4))
+    bases = torch.zeros(2, rows, side, side)
+    a, b, c, triangle = (torch.empty(side, side) for _ in range(4))
+    count = 0
+
+    def refresh(s, q, v, dim):
+        torch.mm(s, q, out=a)
+        torch.mul(q, a, out=b)
+        order = torch.argsort(b.sum(0), descending=True)
+        torch.linalg.qr(a.index_select(1, order), out=(q, triangle))
+        v.copy_(v.index_select(dim, order))
+
+    def step():
+        nonlocal count
+        for k in range(rows):
+            gk, ql, qr = g[k], bases[0, k], bases[1, k]
+            if count == 0:
+                torch.mm(gk, gk.t(), out=left[k])
+                torch.mm(gk.t(), gk, out=right[k])
+                ql.copy_(torch.linalg.eigh(left[k]).eigenvectors)
+                qr.copy_(torch.linalg.eigh(right[k]).eigenvectors)
+                continue
+            weight = (1 - kept) / (1 - kept**count)
+            torch.mm(ql.t(), gk, out=a)
+            torch.mm(a, qr, out=b)
+            m[k].lerp_(gk, weight)
+            torch.mm(ql.t(), m[k], out=a)
+            torch.mm(a, qr, out=c)
+            v[k].mul_(1 - weight).addcmul_(b, b, value=weight)
+            torch.sqrt(v[k], out=a).add_(epsilon)
+            c.div_(a)
+            torch.mm(ql, c, out=a)
+            x[k].addmm_(a, qr.t(), beta=1 - eta * decay, alpha=-eta)
+            left[k].addmm_(gk, gk.t(), beta=kept, alpha=1 - kept)
+            right[k].addmm_(gk.t(), gk, beta=kept, alpha=1 - kept)
+            if count % 10 == 0:
+                refresh(left[k], ql, v[k], 0)
+                refresh(right[k], qr, v[k], 1)
+        count += 1
+
+    def run():
+        for _ in range(10):
+            step()
+
+    return run, x
+
+
 def unpacked(packed, cols):
     ones = (packed.view(-1, 1) >> torch.arange(8, dtype=torch.uint8)) & 1
     return ones.view(-1)[:cols].float() * 2 - 1
@@ -336,6 +392,27 @@ def prepare(operation, rows, cols, file):
         a, b = matrix(0, rows, cols), matrix(1, rows, cols)
         c = torch.empty_like(a)
         return "mm(out=)", lambda: torch.mm(a, b, out=c), c
+    if operation == "soap":
+        return "loop of mm(out=), lerp_, addcmul_, addmm_, linalg.qr(out=)", *soap(rows, cols)
+    if operation == "newton-schulz":
+        row, col = torch.arange(rows).view(-1, 1), torch.arange(cols).view(1, -1)
+        odd = torch.zeros(rows, cols, dtype=torch.int64)
+        for bit in range(rows.bit_length()):
+            odd ^= ((row & col) >> bit) & 1
+        g = ((1.0 - 2.0 * odd) * 2.0 ** -(row % 8)).float()
+        x, y = torch.empty_like(g), torch.empty_like(g)
+        a, b = torch.empty(rows, rows), torch.empty(rows, rows)
+
+        def newton_schulz():
+            torch.div(g, g.norm() + 1e-7, out=y)
+            source, target = y, x
+            for _ in range(5):
+                torch.mm(source, source.t(), out=a)
+                torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315, out=b)
+                torch.addmm(source, b, source, beta=3.4445, out=target)
+                source, target = target, source
+
+        return "mm(out=), addmm(out=)", newton_schulz, x
     if operation == "powersgd-r4":
         side = round(cols**0.5)
         m, start = matrix(0, 1, cols).view(side, side), matrix(1, 4, side).t()

@@ -14,7 +14,8 @@ public class CurvatureBenchmark extends FamilyBenchmark {
     "sophia-1x16000003",
     "oasis-1x16000003",
     "cg-1x16000003",
-    "lbfgs-m10-1x4000003"
+    "lbfgs-m10-1x4000003",
+    "soap-4x16384"
   })
   public String workload;
 

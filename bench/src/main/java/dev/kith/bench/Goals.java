@@ -78,6 +78,9 @@ final class Goals {
       if (workload.operation() == Operation.ATC_RING) {
         measures.put("apart", apart(workload, kernel, pairs));
       }
+      if (workload.operation() == Operation.NEWTON_SCHULZ) {
+        measures.put("whole", NewtonSchulzPlans.whole(workload, kernel, pairs));
+      }
       if (workload.operation() == Operation.TOPK_EF) {
         measures.put("overAlone", overAlone(workload, kernel, pairs));
       }

@@ -134,6 +134,7 @@ final class KithKernels implements Implementation {
             case ADAMW, ADAMW_BF16GRAD -> adamW();
             case HEAVY_BALL -> heavyBall();
             case MULTIPLY -> multiply();
+            case NEWTON_SCHULZ -> NewtonSchulzPlans.iterate(this);
             case TOPK, TOPK_EF -> topK();
             case POWERSGD_R4 -> powerSgd();
             case INT8_QUANTIZE, QSGD4, SIGN_PACK -> Coding.quantize(this);
@@ -149,6 +150,7 @@ final class KithKernels implements Implementation {
             case OASIS -> CurvaturePlans.oasis(this);
             case CG -> CurvaturePlans.conjugate(this);
             case LBFGS_M10 -> CurvaturePlans.lbfgs(this);
+            case SOAP -> SoapPlan.period(this);
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };

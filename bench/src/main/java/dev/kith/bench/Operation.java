@@ -37,6 +37,11 @@ enum Operation {
   HEAVY_BALL("step", 20),
   /** C = A B of square matrices. */
   MULTIPLY("product", 12),
+  /**
+   * Five iterations of Newton-Schulz with Muon's polynomial on one matrix of no more rows than
+   * columns, a power of two.
+   */
+  NEWTON_SCHULZ("product", 8),
   /** The largest hundredth of a row, as columns and values. */
   TOPK("sparsify", 4),
   /** The same with error feedback: what is not sent is added next time. */
@@ -88,6 +93,8 @@ enum Operation {
    * is formed, the products of all 21 vectors with the newest three, and their combination.
    */
   LBFGS_M10("curvature", 204),
+  /** Ten steps of SOAP, with one refresh of the bases: each row is a square matrix. */
+  SOAP("curvature", 8),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */

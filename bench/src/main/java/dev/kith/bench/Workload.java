@@ -63,6 +63,14 @@ record Workload(Operation operation, int rows, long cols) {
     if (elements() <= most) {
       return this;
     }
+    if (operation == Operation.NEWTON_SCHULZ) {
+      long width = Long.highestOneBit(most / Math.min(rows, 64));
+      return new Workload(operation, Math.min(rows, 64), Math.min(cols, width));
+    }
+    if (operation == Operation.SOAP) {
+      long side = (long) Math.sqrt((double) most / Math.min(rows, 4));
+      return new Workload(operation, Math.min(rows, 4), side * side);
+    }
     if (operation == Operation.POWERSGD_R4) {
       long side = (long) Math.sqrt((double) most / rows);
       return new Workload(operation, rows, side * side);

@@ -79,6 +79,7 @@ class ImplementationsTest {
     "adamw-1x16000003, adamw-1x16383",
     "powersgd-r4-1x1018081, powersgd-r4-1x16384",
     "multiply-127x127, multiply-127x127",
+    "newton-schulz-512x1024, newton-schulz-64x256",
     "rownorm-16x1024, rownorm-16x1024"
   })
   void aWorkloadShrinksToItsKind(String name, String smaller) {

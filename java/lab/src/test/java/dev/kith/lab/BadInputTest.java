@@ -52,6 +52,9 @@ class BadInputTest {
       textBlock =
           """
           --algorithm sgd                     | dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central
+          --algorithm muon --rule adam        | is a rule itself
+          --algorithm dmuon --local-steps 2   | leave out --local-steps
+          --algorithm kfac --weight-decay 0.1 | takes no --weight-decay
           --topology rign                     | unknown topology 'rign': the known ones are ring, path
           --topology torus:3x3                | 9 nodes, not 4
           --topology erdos-renyi:0.01         | components {0}, {1}, {2}, {3}

@@ -70,6 +70,11 @@ class ResumeTest {
         "--algorithm vra-dsgt --step-size 0.05",
         "--algorithm spsa --step-size 0.01",
         "--algorithm complex-momentum --momentum 0.8 --step-size 0.02 --sharpness-every 2",
+        "--algorithm muon --model mlp:8 --local-steps 2",
+        "--algorithm dmuon --model mlp:8 --weight-decay 0.01",
+        "--algorithm shampoo --model mlp:8",
+        "--algorithm soap --model mlp:8 --weight-decay 0.01",
+        "--algorithm kfac --model mlp:8",
         "--algorithm dsgd --drop-nodes random:0.34@5 --drop-links 0.2"
       })
   void aStoppedRunEndsWithTheBitsOfAnUninterruptedOne(String flags) throws IOException {

@@ -48,7 +48,8 @@ final class Experiments {
           Map.entry("network-newton", NewtonClaims::networkNewton),
           Map.entry("esom", NewtonClaims::esom),
           Map.entry("giant", NewtonClaims::giant),
-          Map.entry("dingo", NewtonClaims::dingo));
+          Map.entry("dingo", NewtonClaims::dingo),
+          Map.entry("muon-bands", MuonClaims::bands));
 
   private Experiments() {}
 

@@ -18,6 +18,7 @@ import dev.kith.optimizer.CompressedBuilder;
 import dev.kith.optimizer.CompressedGradientTracking;
 import dev.kith.optimizer.DSquared;
 import dev.kith.optimizer.DataParallelPowerSgd;
+import dev.kith.optimizer.DecentralizedMuon;
 import dev.kith.optimizer.DecentralizedSgd;
 import dev.kith.optimizer.DeepGradientCompression;
 import dev.kith.optimizer.DeepSqueeze;
@@ -32,22 +33,28 @@ import dev.kith.optimizer.Giant;
 import dev.kith.optimizer.GradientStepBuilder;
 import dev.kith.optimizer.GradientTracking;
 import dev.kith.optimizer.Lbfgs;
+import dev.kith.optimizer.Kfac;
+import dev.kith.optimizer.LocalRule;
 import dev.kith.optimizer.LocalStepBuilder;
 import dev.kith.optimizer.Masha1;
 import dev.kith.optimizer.Masha2;
 import dev.kith.optimizer.NetworkNewton;
+import dev.kith.optimizer.Muon;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PowerGossipSgd;
 import dev.kith.optimizer.PushSum;
+import dev.kith.optimizer.Shampoo;
 import dev.kith.optimizer.SharedRandomnessSpsa;
 import dev.kith.optimizer.SignSgd;
 import dev.kith.optimizer.SingleMerge;
+import dev.kith.optimizer.Soap;
 import dev.kith.optimizer.VraGradientTracking;
 import dev.kith.problem.Problem;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
@@ -84,7 +91,21 @@ enum Algorithm {
   GIANT("giant", true),
   DINGO("dingo", true),
   NN("nn", true),
-  ESOM("esom", true);
+  ESOM("esom", true),
+  MUON("muon", false),
+  DMUON("dmuon", false),
+  SHAMPOO("shampoo", false),
+  SOAP("soap", false),
+  KFAC("kfac", false);
+
+  /** Rules of their own, with the step sizes of their classes. */
+  private static final Map<Algorithm, Double> OWN_RULES =
+      Map.of(
+          MUON, Muon.withDefaults().stepSize(),
+          DMUON, Muon.withDefaults().stepSize(),
+          SHAMPOO, Shampoo.withDefaults().stepSize(),
+          SOAP, Soap.withDefaults().stepSize(),
+          KFAC, Kfac.withDefaults().stepSize());
 
   /** Those that do not go on without some of the nodes. */
   private static final List<Algorithm> NEED_ALL_NODES =
@@ -147,6 +168,13 @@ enum Algorithm {
     return shortName;
   }
 
+  /** The step size where none is given, of those that are rules themselves. */
+  OptionalDouble ownStepSize() {
+    return OWN_RULES.containsKey(this)
+        ? OptionalDouble.of(OWN_RULES.get(this))
+        : OptionalDouble.empty();
+  }
+
   /** Refuses flags that the algorithm would not use. */
   void check(Settings settings) {
     if (gradientStepOnly
@@ -156,6 +184,17 @@ enum Algorithm {
       throw new UsageException(
           "--algorithm %s takes one gradient step a round: leave out --rule, --local-steps and --weight-decay"
               .formatted(shortName));
+    }
+    if (OWN_RULES.containsKey(this) && !(settings.rule() instanceof StepRule.Sgd)) {
+      throw new UsageException(
+          "--algorithm %s is a rule itself: leave out --rule".formatted(shortName));
+    }
+    if (this == KFAC && settings.weightDecay() != 0) {
+      throw new UsageException("--algorithm kfac takes no --weight-decay: leave it out");
+    }
+    if (this == DMUON && settings.localSteps() != 1) {
+      throw new UsageException(
+          "--algorithm dmuon mixes the momentum of every step: leave out --local-steps");
     }
     settings.noise().ifPresent(noise -> checkNoise(settings, noise));
     BELONGS.forEach(
@@ -370,7 +409,32 @@ enum Algorithm {
               .penalty(settings.rule().stepSize())
               .build();
       case ESOM -> Esom.builder(problem, network, initial).build();
+      case MUON, SHAMPOO, SOAP, KFAC ->
+          DecentralizedSgd.builder(problem, network, initial)
+              .rule(ownRule(settings))
+              .localSteps(settings.localSteps())
+              .build();
+      case DMUON ->
+          DecentralizedMuon.builder(problem, network, initial).rule(muon(settings)).build();
     };
+  }
+
+  private LocalRule ownRule(Settings settings) {
+    double stepSize = settings.rule().stepSize();
+    double decay = settings.weightDecay();
+    return switch (this) {
+      case SHAMPOO -> Shampoo.builder().stepSize(stepSize).weightDecay(decay).build();
+      case SOAP -> Soap.builder().stepSize(stepSize).weightDecay(decay).build();
+      case KFAC -> Kfac.builder().stepSize(stepSize).build();
+      default -> muon(settings);
+    };
+  }
+
+  private static Muon muon(Settings settings) {
+    return Muon.builder()
+        .stepSize(settings.rule().stepSize())
+        .weightDecay(settings.weightDecay())
+        .build();
   }
 
   /** What the two algorithms take that send factors and no encoded rows. */

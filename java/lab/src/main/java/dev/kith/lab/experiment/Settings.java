@@ -76,7 +76,7 @@ public final class Settings {
     OptionalDouble stepSize =
         flags.optional("--step-size").isPresent()
             ? OptionalDouble.of(flags.number("--step-size", 0, true))
-            : OptionalDouble.empty();
+            : algorithm.ownStepSize();
     rule = RuleChoice.sized(flags.choice("--rule", RuleChoice.known()), stepSize);
     weightDecay = flags.number("--weight-decay", 0, false);
     localSteps = (int) flags.whole("--local-steps", 1, 1_000_000);
