@@ -229,6 +229,44 @@ class NewtonTest {
     assertArrayEquals(ends[0], ends[1]);
   }
 
+  private static double meanValue(Quadratic.Builder f, double[] x) {
+    double sum = 0;
+    for (int i = 0; i < N; i++) {
+      double[] away = x.clone();
+      double[] b = f.minimisers()[i];
+      Arrays.setAll(away, c -> away[c] - b[c]);
+      sum += dot(away, gradient(f, i, x)) / 2;
+    }
+    return sum / N;
+  }
+
+  /** Of the candidates the largest whose decrease is the share of what the slope promises. */
+  @Test
+  void theStepIsTheLargestThatDecreasesEnough() {
+    double share = 0.4;
+    Quadratic.Builder f = steep();
+    run(
+        f,
+        (p, w, x) -> exact(Giant.builder(p, w, x)).decrease(share).build(),
+        (giant, network) -> {
+          double[] x = rows(giant.parameters())[0];
+          giant.step();
+          double[] next = rows(giant.parameters())[0];
+          double taken = giant.lastStep();
+          double[] direction = new double[D];
+          Arrays.setAll(direction, c -> (next[c] - x[c]) / taken);
+          double slope = dot(direction, meanGradient(f, x));
+          assertTrue(slope < 0 && taken < 1, slope + ", " + taken);
+          for (double t = 1; t >= taken; t /= 2) {
+            double step = t;
+            double[] there = new double[D];
+            Arrays.setAll(there, c -> x[c] + step * direction[c]);
+            boolean passes = meanValue(f, there) <= meanValue(f, x) + share * t * slope;
+            assertEquals(t == taken, passes, "step " + t);
+          }
+        });
+  }
+
   /** One node with little curvature: its Newton direction is far too long for the others. */
   private Quadratic.Builder steep() {
     double[][] h = objectives.curvatures();
