@@ -47,6 +47,9 @@ class GoalTableTest {
             "oasis-64M",
             "cg-25M",
             "lbfgs-25M-m10",
+            "newton-schulz-1024x4096",
+            "newton-schulz-2048",
+            "soap-64x256",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());
