@@ -39,6 +39,8 @@ class ImplementationsTest {
       case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL -> new Workload(operation, 1, 10_007);
       case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> new Workload(operation, 1, 10_007);
       case MULTIPLY -> new Workload(operation, 61, 61);
+      case NEWTON_SCHULZ -> new Workload(operation, 32, 64);
+      case SOAP -> new Workload(operation, 3, 17 * 17);
       case MIX_REGULAR4, GATHER -> new Workload(operation, 1001, 13);
       case POWERSGD_R4 -> new Workload(operation, 1, 67 * 67);
       default -> new Workload(operation, 16, 5003);
