@@ -328,7 +328,7 @@ struct Scaled {
   int64_t rows;
   int64_t cols;
   double alpha;
-  int32_t added;
+  int32_t floor; /* bit 0: add alpha, bit 1: d holds squares */
   int32_t reserved;
 };
 
@@ -356,8 +356,9 @@ void scaled(Scaled task) {
     if (kept != nullptr) put<T, W>(kept, n, whole, value);
     KITH_UNROLL
     for (int i = 0; i < W; i++) {
-      const T size = magnitude(scale[i]);
-      value[i] = value[i] - quotient(eta * gradient[i], task.added != 0 ? size + alpha : greatest(size, alpha));
+      T size = magnitude(scale[i]);
+      if ((task.floor & 2) != 0) size = root(size);
+      value[i] = value[i] - quotient(eta * gradient[i], (task.floor & 1) != 0 ? size + alpha : greatest(size, alpha));
     }
     put<T, W>(x, n, whole, value);
   }
@@ -551,13 +552,13 @@ kith_status kith_oasis_statistics(kith_queue* queue, const kith_field* field, do
   return entry.finish();
 }
 
-kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t added, const kith_matrix* eta,
+kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t floor, const kith_matrix* eta,
                             const kith_matrix* d, const kith_matrix* g, const kith_matrix* x,
                             const kith_matrix* x_before, kith_call* call) {
   using namespace kith;
   Entry entry(queue, call, "kith_oasis_step");
   ScaledOperands o = {};
-  if (!check_scaled(entry, alpha, added, eta, d, g, x, x_before, &o)) return entry.status();
+  if (!check_scaled(entry, alpha, floor, eta, d, g, x, x_before, &o)) return entry.status();
   if (o.x.rows == 0 || o.x.cols == 0) return entry.finish();
   const Scaled task = {reinterpret_cast<const double*>(o.eta.data),
                        o.d.data,
@@ -571,7 +572,7 @@ kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t added, cons
                        o.x.rows,
                        o.x.cols,
                        alpha,
-                       added,
+                       floor,
                        0};
   if (o.x.dtype == KITH_F64) {
     entry.launched(KITH_LAUNCH((scaled<double>), pack_blocks<double>(entry, o.x), kThreads, 0, entry.stream(), task));

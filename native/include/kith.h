@@ -807,10 +807,11 @@ KITH_API kith_status kith_oasis_statistics(kith_queue* queue, const kith_field* 
 
 /*
  * A gradient step scaled by a diagonal: x_before = x (unless x_before is NULL), then
- *   x' = x - (eta_r * g) / D                           D = max(|d|, alpha) (added 0) or |d| + alpha (added 1)
+ *   x' = x - (eta_r * g) / D                           D = max(s, alpha) (floor 0, 2) or s + alpha (floor 1, 3)
+ * with s = |d| (floor 0, 1) or sqrt(|d|) (floor 2, 3), where d holds squares.
  * eta is f64, 1 x rows. All others are f32 or f64 of one dtype. NaN in d stays NaN. alpha is positive and finite.
  */
-KITH_API kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t added, const kith_matrix* eta,
+KITH_API kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t floor, const kith_matrix* eta,
                                      const kith_matrix* d, const kith_matrix* g, const kith_matrix* x,
                                      const kith_matrix* x_before, kith_call* call);
 

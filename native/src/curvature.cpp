@@ -237,8 +237,9 @@ void scaled(const ScaledSpan& span) {
         prefetch(d + i);
         prefetch(g + i);
         prefetch(x + i);
-        const Vec<T> size = abs(scale[0]);
-        after[0] = before[0] - (eta * gradient[0]) / (span.added != 0 ? size + alpha : greatest<T>(size, alpha));
+        Vec<T> size = abs(scale[0]);
+        if ((span.floor & 2) != 0) size = sqrt(size);
+        after[0] = before[0] - (eta * gradient[0]) / ((span.floor & 1) != 0 ? size + alpha : greatest<T>(size, alpha));
         if (x_before != nullptr) {
           prefetch(x_before + i);
           shape.store(x_before + i, before);

@@ -34,7 +34,7 @@ struct ScaledSpan {
   void* x;
   void* x_before; /* NULL: not kept */
   int64_t n;
-  int32_t added;
+  int32_t floor; /* bit 0: add alpha, bit 1: d holds squares */
 };
 
 struct ConjugateSpan {

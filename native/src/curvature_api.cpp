@@ -250,17 +250,17 @@ kith_status kith_oasis_statistics(kith_queue* queue, const kith_field* field, do
                summed(entry, context.cut, 7 * operands.d.bytes(), statistics_block, &context, &context.sums));
 }
 
-kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t added, const kith_matrix* eta,
+kith_status kith_oasis_step(kith_queue* queue, double alpha, int32_t floor, const kith_matrix* eta,
                             const kith_matrix* d, const kith_matrix* g, const kith_matrix* x,
                             const kith_matrix* x_before, kith_call* call) {
   using namespace kith;
   Entry entry(queue, call, "kith_oasis_step");
   ScaledOperands operands = {};
-  if (!check_scaled(entry, alpha, added, eta, d, g, x, x_before, &operands)) return entry.status();
+  if (!check_scaled(entry, alpha, floor, eta, d, g, x, x_before, &operands)) return entry.status();
   if (operands.x.rows == 0 || operands.x.cols == 0) return entry.finish();
   ScaledContext context = {operands, Cut(operands.x, kSpan), {}};
   context.span.alpha = alpha;
-  context.span.added = added;
+  context.span.floor = floor;
   const int64_t streams = x_before == nullptr ? 4 : 5;
   return entry.run(context.cut.blocks(), streams * operands.x.bytes(), scaled_block, &context);
 }

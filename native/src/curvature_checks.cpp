@@ -144,11 +144,11 @@ bool check_statistics(Arguments& entry, const kith_field* field, double beta, do
                              {"g_before", out->g_before, false}});
 }
 
-bool check_scaled(Arguments& entry, double alpha, int32_t added, const kith_matrix* eta, const kith_matrix* d,
+bool check_scaled(Arguments& entry, double alpha, int32_t floor, const kith_matrix* eta, const kith_matrix* d,
                   const kith_matrix* g, const kith_matrix* x, const kith_matrix* x_before, ScaledOperands* out) {
   if (!check_computed(entry, "x", x, &out->x) || !check_positive(entry, "alpha", alpha)) return false;
-  if (added != 0 && added != 1) {
-    entry.fail(KITH_INVALID, "added is %d; use 0 or 1", added);
+  if (floor < 0 || floor > 3) {
+    entry.fail(KITH_INVALID, "floor is %d; use 0 to 3", floor);
     return false;
   }
   const Matrix& mx = out->x;

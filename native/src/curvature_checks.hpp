@@ -40,7 +40,7 @@ struct ScaledOperands {
   Matrix x_before; /* data NULL: not kept */
 };
 
-bool check_scaled(Arguments& entry, double alpha, int32_t added, const kith_matrix* eta, const kith_matrix* d,
+bool check_scaled(Arguments& entry, double alpha, int32_t floor, const kith_matrix* eta, const kith_matrix* d,
                   const kith_matrix* g, const kith_matrix* x, const kith_matrix* x_before, ScaledOperands* out);
 
 struct ConjugateOperands {

@@ -1498,7 +1498,7 @@ public final class Abi {
   public int oasisStep(
       MemorySegment queue,
       double alpha,
-      int added,
+      int floor,
       MemorySegment eta,
       MemorySegment d,
       MemorySegment g,
@@ -1506,7 +1506,7 @@ public final class Abi {
       MemorySegment xBefore,
       MemorySegment call) {
     try {
-      return (int) oasisStep.invokeExact(queue, alpha, added, eta, d, g, x, xBefore, call);
+      return (int) oasisStep.invokeExact(queue, alpha, floor, eta, d, g, x, xBefore, call);
     } catch (Throwable t) {
       throw broken("kith_oasis_step", t);
     }

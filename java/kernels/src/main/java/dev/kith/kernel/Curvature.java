@@ -24,12 +24,19 @@ import java.util.Optional;
  * IllegalStateException} when something is closed or the queue is in use by another thread.
  */
 public final class Curvature {
-  /** How a diagonal that may be small or negative becomes a divisor. */
+  /**
+   * How a diagonal that may be small or negative becomes a divisor. The order of the constants is
+   * that of {@code kith_oasis_step} in {@code kith.h}.
+   */
   public enum Floor {
     /** max(|d|, alpha), of OASIS and SAVIC. */
     MAXIMUM,
     /** |d| + alpha, the other form of SAVIC. */
-    SUM
+    SUM,
+    /** max(sqrt |d|, alpha), for averages of squares as in SAVIC with Adam's scaling. */
+    MAXIMUM_OF_ROOT,
+    /** sqrt |d| + alpha, as in RMSProp. */
+    SUM_WITH_ROOT
   }
 
   private interface Kernel {
@@ -234,7 +241,7 @@ public final class Curvature {
                 .oasisStep(
                     q.handle(),
                     alpha,
-                    floor == Floor.SUM ? 1 : 0,
+                    Abi.number(floor),
                     sizes.descriptor(),
                     diagonal.descriptor(),
                     gradient.descriptor(),

@@ -54,7 +54,7 @@ final class CurvatureCase {
     productType = estimate ? List.of(dtype, dtype, DType.BF16, DType.F16).get(below(4)) : dtype;
     kind = below(3) == 0 ? Samples.Kind.SPECIAL : Samples.Kind.WIDE;
     secret = below(2) == 0;
-    floor = below(2) == 0 ? Curvature.Floor.MAXIMUM : Curvature.Floor.SUM;
+    floor = Curvature.Floor.values()[below(4)];
     alpha = below(2) == 0 ? 1e-5 : 0.3;
     beta = below(4) == 0 ? 0 : 0.95;
   }
@@ -167,8 +167,10 @@ final class CurvatureCase {
 
   private double scale(double d, Curvature.Floor how) {
     double least = t.round(alpha);
-    double size = Math.abs(d);
-    return how == Curvature.Floor.SUM ? t.add(size, least) : Math.max(size, least);
+    boolean root = how == Curvature.Floor.MAXIMUM_OF_ROOT || how == Curvature.Floor.SUM_WITH_ROOT;
+    double size = root ? t.sqrt(Math.abs(d)) : Math.abs(d);
+    boolean sum = how == Curvature.Floor.SUM || how == Curvature.Floor.SUM_WITH_ROOT;
+    return sum ? t.add(size, least) : Math.max(size, least);
   }
 
   private void norms() {

@@ -456,10 +456,10 @@ class NativeChecksTest {
                   q, alpha, 0, n.matrix(eta), n.matrix(y), n.matrix(z), n.matrix(x), NULL, call));
     }
     invalid(
-        "added is 2",
+        "floor is 4",
         (n, abi, q, call) ->
             abi.oasisStep(
-                q, 1, 2, n.matrix(eta), n.matrix(y), n.matrix(z), n.matrix(x), NULL, call));
+                q, 1, 4, n.matrix(eta), n.matrix(y), n.matrix(z), n.matrix(x), NULL, call));
     invalid(
         "same memory",
         (n, abi, q, call) ->

@@ -121,7 +121,7 @@ class NoisePageTest {
         }
       }
     }
-    assertEquals(16, rows);
+    assertEquals(18, rows);
   }
 
   @Test

@@ -21,7 +21,7 @@ final class ExperimentOptions {
       paramLabel = "NAME",
       defaultValue = "dsgd",
       description =
-          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd, powergossip, sign-sgd, dgc, masha1 or masha2; extragradient; complex-momentum. Default: ${DEFAULT-VALUE}.")
+          "dsgd, dsgd-cta, d2, extra, dsgt, chebyshev, push-sum, single-merge, central, or with encoded messages choco, deepsqueeze, c-gt, ef-sgd, ef21, diana, power-sgd, powergossip, sign-sgd, dgc, masha1 or masha2; extragradient; complex-momentum; by curvature adahessian, sophia-g, sophia-h, oasis or savic. Default: ${DEFAULT-VALUE}.")
   private String algorithm;
 
   @Option(
@@ -224,6 +224,14 @@ final class ExperimentOptions {
   private String warmUpRounds;
 
   @Option(
+      names = "--scaling",
+      paramLabel = "NAME",
+      defaultValue = "",
+      description =
+          "Where savic has its diagonal from: adam or rmsprop (gradients), oasis or adahessian (curvature). Default: adam.")
+  private String scaling;
+
+  @Option(
       names = "--regularizer",
       paramLabel = "NAME",
       defaultValue = "",
@@ -342,6 +350,7 @@ final class ExperimentOptions {
     flags.put("--clip-norm", clipNorm);
     flags.put("--warm-up-rounds", warmUpRounds);
     flags.put("--regularizer", regularizer);
+    flags.put("--scaling", scaling);
     flags.put("--noise", noise);
     flags.put("--device", device.name());
     flags.put("--transport", transport);

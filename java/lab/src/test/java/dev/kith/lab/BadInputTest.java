@@ -104,6 +104,12 @@ class BadInputTest {
           --algorithm masha2 --batch all --regularizer l1:0.1 | belongs to --algorithm diana, extragradient, masha1
           --algorithm diana --regularizer l1:-1 | a lambda of -1.0
           --algorithm diana --regularizer l3:1 | there is no regularizer 'l3:1'
+          --algorithm adahessian --rule adam | is a rule of its own: leave out --rule
+          --algorithm savic --weight-decay 0.1 | has no weight decay
+          --algorithm sophia-g --batch all | leave out --batch all
+          --algorithm dsgd --scaling adam | belongs to --algorithm savic
+          --algorithm savic --scaling none | adam
+          --algorithm oasis --drop-nodes 3@5 | needs all nodes in every round
           --algorithm diana --server-compressor natural | belongs to --algorithm masha1, masha2
           --algorithm extragradient --compressor natural | --algorithm extragradient takes no --compressor
           --algorithm dgc --drop-nodes 1@2    | dgc needs all nodes in every round

@@ -19,7 +19,8 @@ record ElementwiseRule(StepRule rule, StepOptions options) implements LocalRule 
     Step step = new Step(rule, options, x);
     return new State() {
       @Override
-      public void apply(DeviceMatrix parameters, DeviceMatrix g, double factor, long draw) {
+      public void apply(
+          DeviceMatrix parameters, DeviceMatrix g, DeviceMatrix at, double factor, long draw) {
         step.rule(rule.withStepSize(factor * rule.stepSize()));
         step.apply(parameters, g);
       }

@@ -9,6 +9,7 @@ import dev.kith.problem.Problem;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
@@ -38,6 +39,8 @@ import java.util.stream.IntStream;
 public final class GradientTracking extends LockstepOptimizer {
   private final DecentralizedSgd.Form form;
   private final double stepSize;
+  private final Optional<RuleState> rule;
+  private final String variant;
   private DeviceMatrix x;
   private DeviceMatrix tracker;
   private DeviceMatrix gradient;
@@ -56,6 +59,8 @@ public final class GradientTracking extends LockstepOptimizer {
     this.nextX = own(x.like());
     this.nextTracker = own(x.like());
     this.nextGradient = own(x.like());
+    this.variant = builder.form.name() + builder.rule.map(rule -> ", " + rule.name()).orElse("");
+    this.rule = builder.rule.map(rule -> own(new RuleState(rule.start(builder.problem, x))));
   }
 
   /**
@@ -82,17 +87,12 @@ public final class GradientTracking extends LockstepOptimizer {
   @Override
   void iterate() {
     int[] absent = absentRows();
+    rule.ifPresent(RuleState::keep);
     if (round() == 0 || othersTakePart()) {
       gradient(x, gradient, round(), absent);
       tracker.copyFrom(gradient);
     }
-    Expression toX = Expression.inner(x);
-    network()
-        .mix(
-            form == DecentralizedSgd.Form.ATC
-                ? toX.plusInner(-stepSize, tracker)
-                : toX.plusOuter(-stepSize, tracker),
-            nextX);
+    network().mix(rule.isPresent() ? curved(absent) : plain(), nextX);
     requireFinite();
     gradient(nextX, nextGradient, round() + 1, absent);
     Expression toTracker = Expression.inner(tracker);
@@ -112,6 +112,28 @@ public final class GradientTracking extends LockstepOptimizer {
     DeviceMatrix oldGradient = gradient;
     gradient = nextGradient;
     nextGradient = oldGradient;
+  }
+
+  private Expression plain() {
+    Expression toX = Expression.inner(x);
+    return form == DecentralizedSgd.Form.ATC
+        ? toX.plusInner(-stepSize, tracker)
+        : toX.plusOuter(-stepSize, tracker);
+  }
+
+  /** A step of the rule from x along the tracker, in {@link #nextGradient}, before it is mixed. */
+  private Expression curved(int[] absent) {
+    DeviceMatrix moved = nextGradient;
+    moved.copyFrom(x);
+    rule.orElseThrow().apply(moved, tracker, x, 1, round(), absent);
+    return form == DecentralizedSgd.Form.ATC
+        ? Expression.inner(moved)
+        : Expression.inner(x).plusOuter(moved).plusOuter(-1, x);
+  }
+
+  @Override
+  void undo() {
+    rule.ifPresent(RuleState::undo);
   }
 
   /** The gradient of the nodes that take part; zero moves neither the others nor their tracker. */
@@ -158,17 +180,29 @@ public final class GradientTracking extends LockstepOptimizer {
     state.put("x", x);
     state.put("tracker", tracker);
     state.put("gradient", gradient);
+    rule.ifPresent(r -> state.putAll(r.named()));
     return state;
   }
 
   @Override
   String variant() {
-    return form.name();
+    return variant;
+  }
+
+  @Override
+  long[] counters() {
+    return rule.map(r -> new long[] {r.steps()}).orElseGet(() -> new long[0]);
+  }
+
+  @Override
+  void counters(long[] values) {
+    rule.ifPresent(r -> r.steps(values[0]));
   }
 
   /** Settings of {@link GradientTracking}. */
   public static final class Builder extends GradientStepBuilder<Builder> {
     private DecentralizedSgd.Form form = DecentralizedSgd.Form.ATC;
+    private Optional<LocalRule> rule = Optional.empty();
 
     private Builder(Problem problem, Network network, DeviceMatrix initial) {
       super(problem, network, initial);
@@ -184,8 +218,19 @@ public final class GradientTracking extends LockstepOptimizer {
     }
 
     /**
-     * @throws IllegalArgumentException when problem, network and start do not fit, or the weights
-     *     are not doubly stochastic
+     * A rule R that takes the place of x - eta y, with the tracker y as its gradient and what else
+     * it looks at, as the curvature, of the node's own objective: X' = W R(X) in ATC, W X + (R(X) -
+     * X) in CTA. Where all agree and y = 0, nothing moves, so the exact optimum stays the fixed
+     * point. Its own step size counts. Default: none.
+     */
+    public Builder rule(LocalRule rule) {
+      this.rule = Optional.of(rule);
+      return this;
+    }
+
+    /**
+     * @throws IllegalArgumentException when problem, network and start do not fit, the weights are
+     *     not doubly stochastic, or the problem cannot give what the rule needs
      */
     public GradientTracking build() {
       return new GradientTracking(this);

@@ -129,8 +129,8 @@ public final class Kfac implements LocalRule {
     }
 
     @Override
-    public void apply(DeviceMatrix x, DeviceMatrix g, double factor, long draw) {
-      problem.kroneckerFactors(x, drawn, sampled, draw);
+    public void apply(DeviceMatrix x, DeviceMatrix g, DeviceMatrix at, double factor, long draw) {
+      problem.kroneckerFactors(at, drawn, sampled, draw);
       double kept = Math.min(1 - 1 / (count + 1.0), decay);
       Mixing.combine(Expression.outer(kept, factors).plusOuter(1 - kept, drawn), factors);
       List<KroneckerFactors.Layer> layers = problem.layers();

@@ -29,11 +29,12 @@ public interface LocalRule {
      * One step of every row; counts it.
      *
      * @param x the parameters, changed
-     * @param g the gradients at x, finite; left alone
+     * @param g the gradients, finite; left alone
+     * @param at where they were taken: x but in push-sum
      * @param factor multiplies the step size
      * @param draw the number of the draw that gave g, as {@link Problem#gradient} takes it
      */
-    void apply(DeviceMatrix x, DeviceMatrix g, double factor, long draw);
+    void apply(DeviceMatrix x, DeviceMatrix g, DeviceMatrix at, double factor, long draw);
 
     /** The matrices of the state, with as many rows as x; the same ones at every call. */
     List<DeviceMatrix> matrices();

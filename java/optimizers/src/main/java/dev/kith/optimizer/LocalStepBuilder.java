@@ -47,8 +47,9 @@ public abstract class LocalStepBuilder<B extends LocalStepBuilder<B>> {
   }
 
   /**
-   * A rule that looks at matrices or at curvature, such as {@link Muon}; every node keeps its own
-   * state of it. It takes no {@link #options}.
+   * A rule that looks at matrices or at curvature, such as {@link Muon} or {@link LocalCurvature};
+   * every node keeps its own state of it. Only {@link LocalCurvature} takes {@link #options}.
+   * Building fails with {@link IllegalArgumentException} where the problem lacks what it needs.
    */
   public final B rule(LocalRule rule) {
     this.localRule = Optional.of(rule);

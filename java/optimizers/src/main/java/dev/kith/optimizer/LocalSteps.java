@@ -26,6 +26,7 @@ final class LocalSteps implements AutoCloseable {
   private final double stepSize;
   private final Optional<LongToDoubleFunction> schedule;
   private final int count;
+  private final Optional<String> name;
   private final DeviceMatrix gradient;
   private final Optional<RuleState> rule;
   private final Optional<DeviceMatrix> moved;
@@ -37,6 +38,8 @@ final class LocalSteps implements AutoCloseable {
     this.schedule = settings.schedule;
     this.count = settings.localSteps;
     this.rule = rule(settings).map(r -> new RuleState(r.start(optimizer.problem(), x)));
+    // A rule on single elements gives what the mixing checks; others look at more than that.
+    this.name = settings.localRule.map(LocalRule::name);
     this.gradient = x.like();
     this.moved = rule.isPresent() || count > 1 ? Optional.of(x.like()) : Optional.empty();
   }
@@ -44,6 +47,10 @@ final class LocalSteps implements AutoCloseable {
   /** Empty for plain SGD, which the mixing does. */
   private static Optional<LocalRule> rule(LocalStepBuilder<?> settings) {
     if (settings.localRule.isPresent()) {
+      if (settings.localRule.get() instanceof LocalCurvature curvature) {
+        return Optional.of(
+            new SecondOrderRule(curvature, settings.options.orElseGet(StepOptions::none)));
+      }
       if (settings.options.isPresent()) {
         throw new IllegalArgumentException(
             "step options belong to rules on single elements, and "
@@ -86,7 +93,8 @@ final class LocalSteps implements AutoCloseable {
     long draw = optimizer.round() * count;
     DeviceMatrix z = x;
     for (int s = 0; s < count; s++) {
-      optimizer.problem().gradient(s == 0 ? first : later.apply(z), gradient, draw + s);
+      DeviceMatrix at = s == 0 ? first : later.apply(z);
+      optimizer.problem().gradient(at, gradient, draw + s);
       for (int row : absent) {
         try (DeviceMatrix unused = gradient.row(row)) {
           unused.fill(0);
@@ -98,7 +106,10 @@ final class LocalSteps implements AutoCloseable {
           z = moved.orElseThrow();
           z.copyFrom(x);
         }
-        rule.get().apply(z, gradient, factor, draw + s, absent);
+        rule.get().apply(z, gradient, at, factor, draw + s, absent);
+        if (name.isPresent()) {
+          optimizer.requireFinite(z, "the step of " + name.get());
+        }
       } else if (s < count - 1) {
         optimizer.requireFinite(gradient, "the gradient");
         Expression stepped = Expression.outer(z).plusOuter(-factor * stepSize, gradient);

@@ -140,7 +140,7 @@ public final class Muon implements LocalRule {
     }
 
     @Override
-    public void apply(DeviceMatrix x, DeviceMatrix g, double factor, long draw) {
+    public void apply(DeviceMatrix x, DeviceMatrix g, DeviceMatrix at, double factor, long draw) {
       split.blend(momentum, momentumRows, 1 - momentum, g);
       direction.copyFrom(momentumRows);
       if (nesterov) {

@@ -39,12 +39,13 @@ final class RuleState implements AutoCloseable {
   }
 
   /** One step, in which absent nodes keep their parameters and their state. */
-  void apply(DeviceMatrix x, DeviceMatrix g, double factor, long draw, int[] absent) {
+  void apply(
+      DeviceMatrix x, DeviceMatrix g, DeviceMatrix at, double factor, long draw, int[] absent) {
     List<DeviceMatrix> changed = new ArrayList<>(rule.matrices());
     changed.add(x);
     List<FrozenRows> kept = changed.stream().map(m -> FrozenRows.of(m, absent)).toList();
     try {
-      rule.apply(x, g, factor, draw);
+      rule.apply(x, g, at, factor, draw);
       for (int k = 0; k < kept.size(); k++) {
         kept.get(k).restore(changed.get(k));
       }

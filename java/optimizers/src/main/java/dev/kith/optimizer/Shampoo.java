@@ -150,7 +150,7 @@ public final class Shampoo implements LocalRule {
     }
 
     @Override
-    public void apply(DeviceMatrix x, DeviceMatrix g, double factor, long draw) {
+    public void apply(DeviceMatrix x, DeviceMatrix g, DeviceMatrix at, double factor, long draw) {
       double eta = factor * stepSize;
       for (List<Mode> modes : tensors) {
         modes.forEach(mode -> accumulate(mode, g));

@@ -183,7 +183,7 @@ public final class Soap implements LocalRule {
     }
 
     @Override
-    public void apply(DeviceMatrix x, DeviceMatrix g, double factor, long draw) {
+    public void apply(DeviceMatrix x, DeviceMatrix g, DeviceMatrix at, double factor, long draw) {
       if (count == 0) {
         accumulate(g, 0);
         groups.forEach(this::eigenvectors);

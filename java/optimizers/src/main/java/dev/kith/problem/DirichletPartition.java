@@ -36,7 +36,7 @@ record DirichletPartition(double alpha) implements Partition {
     SharedRandom[] draws = new SharedRandom[nodes];
     int[][] parts = new int[nodes][];
     for (int node = 0; node < nodes; node++) {
-      weights[node] = dirichlet(new SharedRandom(seed, Stream.PARTITION, node, 1), classes);
+      weights[node] = dirichlet(new SharedRandom(seed, Stream.PARTITION, node, 1), alpha, classes);
       draws[node] = new SharedRandom(seed, Stream.PARTITION, node, 2);
       parts[node] = new int[data.samples() / nodes + (node < data.samples() % nodes ? 1 : 0)];
     }
@@ -93,10 +93,11 @@ record DirichletPartition(double alpha) implements Partition {
     return chosen;
   }
 
-  private double[] dirichlet(SharedRandom random, int classes) {
+  /** Of the symmetric distribution; takes numbers below 1024 times {@code classes}. */
+  static double[] dirichlet(SharedRandom random, double alpha, int classes) {
     double[] logs = new double[classes];
     for (int c = 0; c < classes; c++) {
-      logs[c] = logGamma(random, c * ELEMENTS_PER_CLASS);
+      logs[c] = logGamma(random, alpha, c * ELEMENTS_PER_CLASS);
     }
     double largest = Arrays.stream(logs).max().orElseThrow();
     double total = 0;
@@ -112,7 +113,7 @@ record DirichletPartition(double alpha) implements Partition {
   }
 
   /** The logarithm of a Gamma(alpha, 1) variate. Below 1: Gamma(alpha + 1) times u^(1 / alpha). */
-  private double logGamma(SharedRandom random, long first) {
+  private static double logGamma(SharedRandom random, double alpha, long first) {
     long next = first;
     double boost = 0;
     double shape = alpha;

@@ -11,6 +11,7 @@ import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.graph.Topologies;
 import dev.kith.graph.WeightRule;
+import dev.kith.kernel.CurvatureRule;
 import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
 import dev.kith.network.Network;
@@ -236,6 +237,54 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             1,
             lazyRing,
             (p, w, x) -> DecentralizedBfgs.builder(p, w, x).decay(50).build()));
+    all.add(
+        new Algorithm(
+            "dsgd, 2 local steps of AdaHessian",
+            2,
+            ring,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .rule(LocalCurvature.of(CurvatureRule.AdaHessian.withDefaults()))
+                    .localSteps(2)
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dsgd-cta, Sophia-H",
+            1,
+            ring,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .form(DecentralizedSgd.Form.CTA)
+                    .rule(
+                        new LocalCurvature(
+                            new CurvatureRule.SophiaH(0.05, 0.9, 1, 1e-12), 3, 2, 0.5))
+                    .build()));
+    all.add(
+        new Algorithm(
+            "dsgt, AdaHessian",
+            1,
+            ring,
+            (p, w, x) ->
+                GradientTracking.builder(p, w, x)
+                    .rule(LocalCurvature.of(new CurvatureRule.AdaHessian(0.05, 0.9, 0.999, 1e-4)))
+                    .build()));
+    all.add(new Algorithm("central oasis", 1, ring, (p, w, x) -> Oasis.builder(p, w, x).build()));
+    all.add(
+        new Algorithm(
+            "central savic, 2 local steps of Adam's scaling",
+            2,
+            ring,
+            (p, w, x) -> ScaledLocalSgd.builder(p, w, x).stepSize(0.05).localSteps(2).build()));
+    all.add(
+        new Algorithm(
+            "central savic, scaling of OASIS",
+            1,
+            ring,
+            (p, w, x) ->
+                ScaledLocalSgd.builder(p, w, x)
+                    .scaling(ScaledLocalSgd.Scaling.OASIS)
+                    .stepSize(0.3)
+                    .build()));
     IntFunction<MixingSchedule> failing =
         n ->
             FailingSchedule.of(
@@ -249,6 +298,15 @@ record Algorithm(String label, int draws, IntFunction<MixingSchedule> schedule, 
             failing,
             (p, w, x) ->
                 DecentralizedSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build()));
+    all.add(
+        new Algorithm(
+            "dsgd, failures, AdaHessian",
+            1,
+            failing,
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .rule(LocalCurvature.of(CurvatureRule.AdaHessian.withDefaults()))
+                    .build()));
     all.add(
         new Algorithm(
             "central, failures",

@@ -17,6 +17,7 @@ import dev.kith.graph.Failures;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.graph.Topologies;
 import dev.kith.graph.WeightRule;
+import dev.kith.kernel.CurvatureRule;
 import dev.kith.kernel.StepRule;
 import dev.kith.network.ExchangeException;
 import dev.kith.network.LocalTransport;
@@ -162,6 +163,12 @@ class FailureTest {
             (p, w, x) ->
                 PushSum.builder(p, w, x).rule(StepRule.Adam.withDefaults()).localSteps(2).build(),
             (p, w, x) -> ChocoSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build(),
+            (p, w, x) ->
+                DecentralizedSgd.builder(p, w, x)
+                    .rule(LocalCurvature.of(CurvatureRule.SophiaH.withDefaults()))
+                    .build(),
+            (p, w, x) -> ScaledLocalSgd.builder(p, w, x).build(),
+            (p, w, x) -> Oasis.builder(p, w, x).build(),
             (p, w, x) ->
                 PowerGossipSgd.builder(p, w, x).rule(StepRule.Adam.withDefaults()).build())) {
       List<Transport> group = LocalTransport.group(N, 2);

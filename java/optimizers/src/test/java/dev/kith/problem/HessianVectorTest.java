@@ -353,6 +353,62 @@ class HessianVectorTest {
     }
   }
 
+  /**
+   * B g^2 with drawn labels has the diagonal of the Gauss-Newton matrix as its mean: over 4,000
+   * draws within six standard errors, which are measured.
+   */
+  @ParameterizedTest
+  @ValueSource(strings = {"softmax", "5"})
+  void squaresOfGradientsWithDrawnLabelsEstimateTheGaussNewtonDiagonal(String name) {
+    int draws = 4000;
+    try (Problem problem = problem(name, DType.F64, 0, 2, 3);
+        DeviceMatrix x = random(problem, 1, DType.F64, 0, 0.5);
+        DeviceMatrix g = x.like();
+        DeviceMatrix unit = x.like();
+        DeviceMatrix column = x.like()) {
+      int d = (int) x.cols();
+      int batch = PARTS[2].length;
+      double[] sum = new double[d];
+      double[] squares = new double[d];
+      for (int draw = 0; draw < draws; draw++) {
+        ((SampledLabelGradient) problem).sampledLabelGradient(x, g, draw);
+        double[] slopes = g.toDoubles();
+        for (int k = 0; k < d; k++) {
+          double estimate = batch * slopes[k] * slopes[k];
+          sum[k] += estimate / draws;
+          squares[k] += estimate * estimate / draws;
+        }
+      }
+      for (int k = 0; k < d; k++) {
+        unit.fill(0);
+        unit.set(0, k, 1);
+        ((GaussNewtonVector) problem).gaussNewtonVector(x, unit, column);
+        double expected = column.get(0, k) - LAMBDA;
+        double error = Math.sqrt((squares[k] - sum[k] * sum[k]) / draws);
+        assertEquals(expected, sum[k], 6 * error + 1e-12, "parameter " + k);
+      }
+    }
+  }
+
+  @Test
+  void drawnLabelsDependOnNodeAndRoundAloneAndEmptyNodesHaveNoGradient() {
+    try (Problem whole = problem("5", DType.F64, 3, 0, 5);
+        Problem part = problem("5", DType.F64, 3, 2, 5);
+        DeviceMatrix x = random(whole, 5, DType.F64, 0, 0.5);
+        DeviceMatrix some = x.rows(2, 5);
+        DeviceMatrix all = x.like();
+        DeviceMatrix other = x.like();
+        DeviceMatrix own = some.like()) {
+      ((SampledLabelGradient) whole).sampledLabelGradient(x, all, 7);
+      ((SampledLabelGradient) part).sampledLabelGradient(some, own, 7);
+      ((SampledLabelGradient) whole).sampledLabelGradient(x, other, 8);
+      int d = (int) x.cols();
+      assertArrayEquals(Arrays.copyOfRange(all.toDoubles(), 2 * d, 5 * d), own.toDoubles());
+      assertArrayEquals(new double[d], row(all, 1));
+      assertTrue(!Arrays.equals(row(all, 2), row(other, 2)), "another round, other labels");
+    }
+  }
+
   @Test
   void noDirectionHasNoDifference() {
     try (Problem problem = problem("softmax", DType.F64, 0, 0, 5);

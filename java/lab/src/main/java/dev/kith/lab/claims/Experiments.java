@@ -49,7 +49,11 @@ final class Experiments {
           Map.entry("esom", NewtonClaims::esom),
           Map.entry("giant", NewtonClaims::giant),
           Map.entry("dingo", NewtonClaims::dingo),
-          Map.entry("muon-bands", MuonClaims::bands));
+          Map.entry("muon-bands", MuonClaims::bands),
+          Map.entry("adahessian-condition", ScalingClaims::condition),
+          Map.entry("oasis-no-tuning", ScalingClaims::oasis),
+          Map.entry("savic-scaling", ScalingClaims::savic),
+          Map.entry("trpo-monotone", PolicyClaims::monotone));
 
   private Experiments() {}
 

@@ -7,6 +7,7 @@ import dev.kith.device.DType;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
+import dev.kith.kernel.CurvatureRule;
 import dev.kith.kernel.StepOptions;
 import dev.kith.kernel.StepRule;
 import dev.kith.network.Network;
@@ -32,17 +33,20 @@ import dev.kith.optimizer.Extragradient;
 import dev.kith.optimizer.Giant;
 import dev.kith.optimizer.GradientStepBuilder;
 import dev.kith.optimizer.GradientTracking;
-import dev.kith.optimizer.Lbfgs;
 import dev.kith.optimizer.Kfac;
+import dev.kith.optimizer.Lbfgs;
+import dev.kith.optimizer.LocalCurvature;
 import dev.kith.optimizer.LocalRule;
 import dev.kith.optimizer.LocalStepBuilder;
 import dev.kith.optimizer.Masha1;
 import dev.kith.optimizer.Masha2;
-import dev.kith.optimizer.NetworkNewton;
 import dev.kith.optimizer.Muon;
+import dev.kith.optimizer.NetworkNewton;
+import dev.kith.optimizer.Oasis;
 import dev.kith.optimizer.Optimizer;
 import dev.kith.optimizer.PowerGossipSgd;
 import dev.kith.optimizer.PushSum;
+import dev.kith.optimizer.ScaledLocalSgd;
 import dev.kith.optimizer.Shampoo;
 import dev.kith.optimizer.SharedRandomnessSpsa;
 import dev.kith.optimizer.SignSgd;
@@ -92,6 +96,11 @@ enum Algorithm {
   DINGO("dingo", true),
   NN("nn", true),
   ESOM("esom", true),
+  ADAHESSIAN("adahessian", false),
+  SOPHIA_G("sophia-g", false),
+  SOPHIA_H("sophia-h", false),
+  OASIS("oasis", true),
+  SAVIC("savic", false),
   MUON("muon", false),
   DMUON("dmuon", false),
   SHAMPOO("shampoo", false),
@@ -123,10 +132,15 @@ enum Algorithm {
           COMPLEX_MOMENTUM,
           LBFGS,
           GIANT,
-          DINGO);
+          DINGO,
+          OASIS,
+          SAVIC);
 
   /** Those whose curvature or line search needs all local data in every gradient. */
   private static final List<Algorithm> NEED_ALL_DATA = List.of(LBFGS, GIANT, DINGO, NN, ESOM);
+
+  /** Those that are a rule of their own. */
+  private static final List<Algorithm> OWN_RULE = List.of(ADAHESSIAN, SOPHIA_G, SOPHIA_H, SAVIC);
 
   /** Flags that only some algorithms use. */
   private static final Map<String, List<Algorithm>> BELONGS = new LinkedHashMap<>();
@@ -140,6 +154,7 @@ enum Algorithm {
     BELONGS.put("--warm-up-rounds", List.of(DGC));
     BELONGS.put("--server-compressor", List.of(MASHA1, MASHA2));
     BELONGS.put("--regularizer", List.of(DIANA, EXTRAGRADIENT, MASHA1));
+    BELONGS.put("--scaling", List.of(SAVIC));
   }
 
   private final String shortName;
@@ -195,6 +210,17 @@ enum Algorithm {
     if (this == DMUON && settings.localSteps() != 1) {
       throw new UsageException(
           "--algorithm dmuon mixes the momentum of every step: leave out --local-steps");
+    }
+    if (OWN_RULE.contains(this) && !(settings.rule() instanceof StepRule.Sgd)) {
+      throw new UsageException(
+          "--algorithm %s is a rule of its own: leave out --rule".formatted(shortName));
+    }
+    if (this == SAVIC && settings.weightDecay() != 0) {
+      throw new UsageException("--algorithm savic has no weight decay: leave out --weight-decay");
+    }
+    if (this == SOPHIA_G && settings.batch() == 0) {
+      throw new UsageException(
+          "--algorithm sophia-g estimates from mini-batches of one size: leave out --batch all");
     }
     settings.noise().ifPresent(noise -> checkNoise(settings, noise));
     BELONGS.forEach(
@@ -416,7 +442,48 @@ enum Algorithm {
               .build();
       case DMUON ->
           DecentralizedMuon.builder(problem, network, initial).rule(muon(settings)).build();
+      case ADAHESSIAN ->
+          curved(CurvatureRule.AdaHessian.withDefaults(), settings, problem, network, initial);
+      case SOPHIA_G ->
+          curved(
+              new CurvatureRule.SophiaG(1e-3, 0.965, 0.04, settings.batch(), 1e-12),
+              settings,
+              problem,
+              network,
+              initial);
+      case SOPHIA_H ->
+          curved(CurvatureRule.SophiaH.withDefaults(), settings, problem, network, initial);
+      case OASIS -> {
+        Oasis.Builder builder = Oasis.builder(problem, network, initial).seed(settings.seed());
+        settings.stepSize().ifPresent(builder::stepSize);
+        yield (settings.batch() == 0 ? builder.fullGradients() : builder).build();
+      }
+      case SAVIC -> {
+        ScaledLocalSgd.Builder builder =
+            ScaledLocalSgd.builder(problem, network, initial)
+                .localSteps(settings.localSteps())
+                .seed(settings.seed());
+        settings.stepSize().ifPresent(builder::stepSize);
+        settings.diagonal().ifPresent(builder::scaling);
+        yield builder.build();
+      }
     };
+  }
+
+  /** D-SGD whose nodes step by a rule of the second order. */
+  private static Optimizer curved(
+      CurvatureRule usual,
+      Settings settings,
+      Problem problem,
+      Network network,
+      DeviceMatrix initial) {
+    CurvatureRule rule =
+        settings.stepSize().isPresent()
+            ? usual.withStepSize(settings.stepSize().getAsDouble())
+            : usual;
+    return local(DecentralizedSgd.builder(problem, network, initial), settings)
+        .rule(LocalCurvature.of(rule).withSeed(settings.seed()))
+        .build();
   }
 
   private LocalRule ownRule(Settings settings) {

@@ -8,11 +8,13 @@ import dev.kith.graph.Topology;
 import dev.kith.graph.WeightRule;
 import dev.kith.kernel.StepRule;
 import dev.kith.lab.data.Scaling;
+import dev.kith.optimizer.ScaledLocalSgd;
 import dev.kith.problem.Partition;
 import dev.kith.problem.Regularizer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -53,6 +55,8 @@ public final class Settings {
   private final OptionalLong warmUpRounds;
   private final Optional<Compressor> serverCompressor;
   private final Optional<Regularizer> regularizer;
+  private final OptionalDouble stepSize;
+  private final Optional<ScaledLocalSgd.Scaling> diagonal;
   private final Scaling scaling;
   private final long evaluateEvery;
   private final OptionalLong sharpnessEvery;
@@ -73,7 +77,7 @@ public final class Settings {
     model = ModelChoice.parse(flags.text("--model"));
     partition = flags.read("--partition", Partition::parse);
     batch = flags.text("--batch").equals("all") ? 0 : (int) flags.whole("--batch", 1, 1 << 20);
-    OptionalDouble stepSize =
+    stepSize =
         flags.optional("--step-size").isPresent()
             ? OptionalDouble.of(flags.number("--step-size", 0, true))
             : algorithm.ownStepSize();
@@ -120,6 +124,14 @@ public final class Settings {
     regularizer =
         flags.optional("--regularizer").isPresent()
             ? Optional.of(flags.read("--regularizer", Regularizer::parse))
+            : Optional.empty();
+    Map<String, ScaledLocalSgd.Scaling> diagonals = new LinkedHashMap<>();
+    for (ScaledLocalSgd.Scaling known : ScaledLocalSgd.Scaling.values()) {
+      diagonals.put(known.name().toLowerCase(Locale.ROOT), known);
+    }
+    diagonal =
+        flags.optional("--scaling").isPresent()
+            ? Optional.of(flags.choice("--scaling", diagonals))
             : Optional.empty();
     Map<String, Scaling> scalings = new LinkedHashMap<>();
     for (Scaling known : Scaling.values()) {
@@ -313,6 +325,16 @@ public final class Settings {
 
   Optional<Compressor> serverCompressor() {
     return serverCompressor;
+  }
+
+  /** What was given; algorithms have their own for want of it. */
+  OptionalDouble stepSize() {
+    return stepSize;
+  }
+
+  /** Where savic has its diagonal from. */
+  Optional<ScaledLocalSgd.Scaling> diagonal() {
+    return diagonal;
   }
 
   Optional<Regularizer> regularizer() {
