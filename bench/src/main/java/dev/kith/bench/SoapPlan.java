@@ -38,7 +38,7 @@ final class SoapPlan {
     return new Plan(
         () -> {
           for (int k = 0; k < STEPS; k++) {
-            state.apply(x, g, 1, k);
+            state.apply(x, g, x, 1, k);
           }
         },
         x,
