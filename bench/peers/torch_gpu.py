@@ -209,6 +209,27 @@ def powersgd(scale):
     return "matmul(out=) and _orthogonalize of powerSGD_hook, no all-reduce", run, 1
 
 
+def normal(scale):
+    y = torch.empty(columns(64_000_000, scale), device="cuda")
+    return "randn(out=)", lambda: torch.randn(y.shape, out=y), 1
+
+
+def newton_schulz(scale, full, widths):
+    """The products of five iterations alone: the rate of bf16 products at these sizes."""
+    rows = int(columns(full * full, scale) ** 0.5)
+    x = filled(X, 1, rows * rows * widths, torch.bfloat16).view(rows, rows * widths)
+    y = torch.empty_like(x)
+    a, b = (torch.empty(rows, rows, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+
+    def run():
+        for _ in range(5):
+            torch.mm(x, x.t(), out=a)
+            torch.mm(a, a, out=b)
+            torch.mm(b, x, out=y)
+
+    return "15 mm(out=), bfloat16", run, 1
+
+
 def halves(scale):
     x = filled(X, 1, 64)
     y, calls = torch.empty_like(x), CALLS[scale]
@@ -251,6 +272,9 @@ ROWS = {
     "int8-accumulate-25M": lambda scale: int8(scale, True),
     "qsgd4-25M": qsgd4,
     "powersgd-4096-r4": powersgd,
+    "normal-f32-64M": normal,
+    "newton-schulz-1024x4096": lambda scale: newton_schulz(scale, 1024, 4),
+    "newton-schulz-2048": lambda scale: newton_schulz(scale, 2048, 1),
     "launch": launch,
     "launch-graph": launch_graph,
 }

@@ -72,6 +72,16 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
               GpuMessages::powerSgd,
               Goal.faster(3, GpuMeasure.TORCH, "PyTorch's powerSGD_hook")),
           row(
+              "normal-f32-64M",
+              GpuNormals::draw,
+              Goal.atLeast(GpuMeasure.TWIN, 0.7, "0.7 of the write bandwidth: a twin of one write"),
+              Goal.faster(2, GpuMeasure.TORCH, "torch.randn(out=)")),
+          row(
+              "newton-schulz-1024x4096",
+              (a, s) -> GpuNewtonSchulz.iterate(a, s, 1024, 4),
+              products()),
+          row("newton-schulz-2048", (a, s) -> GpuNewtonSchulz.iterate(a, s, 2048, 1), products()),
+          row(
               "launch",
               GpuRow::launch,
               Goal.below(GpuMeasure.MICROS, 6, "under 6 us a call, through Java")),
@@ -99,6 +109,13 @@ record GpuRow(String name, List<Goal> goals, BiFunction<GpuArrays, GpuScale, Gpu
 
   private static Goal mm() {
     return Goal.faster(1, GpuMeasure.TORCH, "torch.mm(out=)");
+  }
+
+  private static Goal products() {
+    return Goal.atLeast(
+        GpuMeasure.TORCH,
+        0.6,
+        "0.6 of the rate of bf16 products: torch.mm(out=) on the same sizes");
   }
 
   private static Goal cublas() {

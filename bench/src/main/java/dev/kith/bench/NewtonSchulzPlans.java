@@ -13,14 +13,9 @@ import dev.kith.kernel.Product;
 import dev.kith.kernel.Reduction;
 import java.util.List;
 
-/**
- * {@link Operation#NEWTON_SCHULZ} on a matrix whose result is known: rows of a Hadamard matrix, row
- * i times 2^-(i mod 8), which are its singular vectors.
- */
+/** {@link Operation#NEWTON_SCHULZ} on the matrix of {@link NewtonSchulzReference}. */
 final class NewtonSchulzPlans {
-  static final int ITERATIONS = 5;
-
-  private static final int SIZES = 8;
+  private static final int ITERATIONS = NewtonSchulzReference.ITERATIONS;
 
   private NewtonSchulzPlans() {}
 
@@ -45,32 +40,9 @@ final class NewtonSchulzPlans {
     long cols = task.workload().cols();
     float[] values = new float[(int) x.cols()];
     for (int k = 0; k < values.length; k++) {
-      values[k] = input((int) (k / cols), k % cols);
+      values[k] = NewtonSchulzReference.input((int) (k / cols), k % cols);
     }
     x.upload(values);
-  }
-
-  static float input(int row, long col) {
-    return (float) Math.scalb(sign(row, col), -(row % SIZES));
-  }
-
-  private static double sign(int row, long col) {
-    return Long.bitCount(row & col) % 2 == 0 ? 1 : -1;
-  }
-
-  /** The element of the result. */
-  static double at(Workload w, int row, long col) {
-    double squares = 0;
-    for (int i = 0; i < w.rows(); i++) {
-      squares += w.cols() * Math.scalb(1.0, -2 * (i % SIZES));
-    }
-    double s =
-        Math.scalb(Math.sqrt((double) w.cols()), -(row % SIZES))
-            / (Math.sqrt(squares) + NewtonSchulz.EPSILON);
-    for (int i = 0; i < ITERATIONS; i++) {
-      s = Polynomial.MUON.at(s);
-    }
-    return s * sign(row, col) / Math.sqrt((double) w.cols());
   }
 
   private static DeviceMatrix square(KithTask task, Layout layout) {

@@ -122,8 +122,7 @@ final class Reference {
       case CONVERT_BF16 -> 0x1p-8 * Math.abs(expected);
       case ROWNORM, CONSENSUS, GRAM -> eps * (16 + root) * Math.max(Math.abs(expected), root);
       case MULTIPLY -> eps * (16 + root) * root;
-      // A result of about 1 / root; the iterations stretch rounding errors up to 485 times.
-      case NEWTON_SCHULZ -> 1e-3 / root;
+      case NEWTON_SCHULZ -> NewtonSchulzReference.tolerance(workload.cols());
       // No element is larger than 1/2, and codes are rounded to the nearest of 127 steps.
       case INT8_QUANTIZE, INT8_ACCUMULATE, ROUND_INT8_RING -> 0.5 / 127 / 2 + 64 * eps;
       // Rounded at random to one of the two levels beside it.
@@ -216,7 +215,7 @@ final class Reference {
       // Steps along the gradient, which turns around: half of it leads to its zero.
       case LBFGS_M10 -> -0.5 * value(TestData.GRADIENT, row, col);
       case HEAVY_BALL -> x(row, col) - eta * value(TestData.GRADIENT, row, col);
-      case NEWTON_SCHULZ -> NewtonSchulzPlans.at(workload, row, col);
+      case NEWTON_SCHULZ -> NewtonSchulzReference.at(workload.rows(), workload.cols(), row, col);
       case MULTIPLY -> {
         double sum = 0;
         for (int k = 0; k < cols; k++) {

@@ -20,7 +20,8 @@ import org.junit.jupiter.api.io.TempDir;
  * there.
  */
 class GpuBenchTest {
-  private static final String ROWS = "mix-ring-16x64M-f32,mix-ring-16x64M-bf16,gram-64x16M-f32";
+  private static final String ROWS =
+      "mix-ring-16x64M-f32,mix-ring-16x64M-bf16,gram-64x16M-f32,normal-f32-64M,newton-schulz-1024x4096";
 
   @TempDir private Path folder;
 
