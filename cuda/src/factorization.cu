@@ -35,7 +35,11 @@ constexpr int kPerMultiprocessor = 8;
 
 /* The threads of a block have the matrix. */
 struct Threads {
+  using S = double;
+  using M = bool;
+  using State = FactorState;
   using V = double;
+  static constexpr bool kAlone = true;
   static constexpr int kWidth = 1;
   static constexpr int64_t kStrip = kFactorSide; /* one: a thread keeps its columns */
 
@@ -53,6 +57,18 @@ struct Threads {
   KITH_DEVICE int64_t bits(double a) const { return __double_as_longlong(a); }
   KITH_DEVICE double number(int64_t bits) const { return __longlong_as_double(bits); }
   KITH_DEVICE void barrier() const { __syncthreads(); }
+  KITH_DEVICE bool every(bool holds) const { return holds; }
+  KITH_DEVICE bool some(bool holds) const { return holds; }
+  KITH_DEVICE bool apart(bool holds) const { return holds; }
+  template <class T>
+  KITH_DEVICE T of(T value, int) const {
+    return value;
+  }
+  template <class F>
+  KITH_DEVICE void each(const FactorTask& task, F f) const {
+    f(task, 0);
+  }
+  KITH_DEVICE double get(const FactorTask& task, int64_t i, int64_t j) const { return element(task, task.in, i, j); }
 
   template <class F>
   KITH_DEVICE void columns(int64_t from, int64_t to, F f) const {
@@ -62,6 +78,13 @@ struct Threads {
   KITH_DEVICE void elements(int64_t rows, int64_t from, int64_t to, F f) const {
     const int64_t width = to - from;
     for (int64_t at = threadIdx.x; at < rows * width; at += blockDim.x) f(at / width, Count<1>{}, from + at % width);
+  }
+  template <class R, class F>
+  KITH_DEVICE void rows(int64_t rows, int64_t from, int64_t to, R row, F f) const {
+    elements(rows, from, to, [&](int64_t i, auto count, int64_t j) {
+      const auto r = row(i);
+      if (!r.idle) f(r, count, j);
+    });
   }
   template <class F>
   KITH_DEVICE void triangle(int64_t first, int64_t n, F f) const {

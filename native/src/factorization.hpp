@@ -49,16 +49,19 @@ struct FactorState {
   int64_t sweep;
   double scale; /* a power of two that was taken out */
   double bound;
-  int32_t not_finite;
-  int32_t converged;
-  int32_t finished; /* of the caller */
+  bool not_finite;
+  bool left;
+  bool finished; /* of the caller */
 };
 
 struct FactorizationKernels {
   /* Works on until about `work` fused operations are done; true when all is. */
   bool (*advance[kFactorOperations])(const FactorTask& task, FactorState& state, double* workspace, int64_t work);
-  /* Doubles that a matrix needs. */
+  /* Works on whole matrices that differ in where they lie. */
+  void (*whole)(const FactorTask* tasks, int64_t count, double* workspace);
+  /* Doubles that a matrix needs, and that `whole` does. */
   int64_t (*workspace)(const FactorTask& task);
+  int64_t (*whole_workspace)(const FactorTask& task);
 };
 
 }  // namespace kith

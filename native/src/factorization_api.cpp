@@ -11,6 +11,7 @@ namespace {
 
 constexpr int64_t kSmallBytes = 1 << 20;       /* of workspace: worked whole */
 constexpr int64_t kBlockElements = 4096;       /* at least, of the matrices in a block */
+constexpr int64_t kGroupStep = 8;              /* several are a multiple: no tier works more of them together */
 constexpr int64_t kWave = 8;                   /* larger matrices that have a workspace at the same time */
 constexpr int64_t kQuantum = int64_t{1} << 26; /* fused operations between two looks at the budget */
 
@@ -28,10 +29,11 @@ void small_body(void* pointer, int64_t block, int32_t worker) {
   const int64_t begin = block * context.group;
   const int64_t end =
       begin + context.group < context.operands.batches ? begin + context.group : context.operands.batches;
-  for (int64_t b = begin; b < end; b++) {
-    FactorState state = {};
-    const FactorTask task = factor_task(context.operands, b);
-    factorization().advance[task.operation](task, state, context.workspace + worker * context.pitch, INT64_MAX);
+  FactorTask tasks[kGroupStep];
+  for (int64_t b = begin; b < end; b += kGroupStep) {
+    const int64_t count = end - b < kGroupStep ? end - b : kGroupStep;
+    for (int64_t l = 0; l < count; l++) tasks[l] = factor_task(context.operands, b + l);
+    factorization().whole(tasks, count, context.workspace + worker * context.pitch);
   }
 }
 
@@ -42,10 +44,10 @@ void start_body(void* pointer, int64_t block, int32_t) {
 void large_body(void* pointer, int64_t block, int32_t) {
   const Context& context = *static_cast<const Context*>(pointer);
   FactorState& state = context.states[block];
-  if (state.finished != 0) return;
+  if (state.finished) return;
   const FactorTask task = factor_task(context.operands, context.first + block);
   state.finished =
-      factorization().advance[task.operation](task, state, context.workspace + block * context.pitch, kQuantum) ? 1 : 0;
+      factorization().advance[task.operation](task, state, context.workspace + block * context.pitch, kQuantum);
 }
 
 // A bound of the fused operations that a matrix takes.
@@ -73,9 +75,12 @@ kith_status run(Entry& entry, Context& context) {
   const int64_t size = task.rows * task.cols + task.width * task.cols;
   const int64_t moved = 16 * size; /* keeps a few tiny matrices on the caller */
   if (bytes <= kSmallBytes) {
-    context.workspace = static_cast<double*>(entry.scratch(entry.workers() * bytes));
+    context.pitch = (factorization().whole_workspace(task) + 7) / 8 * 8;
+    context.workspace =
+        static_cast<double*>(entry.scratch(entry.workers() * context.pitch * static_cast<int64_t>(sizeof(double))));
     if (context.workspace == nullptr) return entry.status();
-    context.group = size >= kBlockElements ? 1 : (kBlockElements + size - 1) / size;
+    context.group =
+        size >= kBlockElements ? 1 : ((kBlockElements + size - 1) / size + kGroupStep - 1) / kGroupStep * kGroupStep;
     return entry.run((batches + context.group - 1) / context.group, batches * moved, small_body, &context);
   }
   const int64_t wave = batches < kWave ? batches : kWave;

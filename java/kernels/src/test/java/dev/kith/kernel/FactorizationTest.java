@@ -10,7 +10,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.Supplier;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -354,27 +356,157 @@ class FactorizationTest {
         });
   }
 
-  /** Neighbours do not matter: a matrix alone gives the bits it gives in a batch. */
+  /**
+   * Neighbours do not matter: a matrix alone gives the bits it gives in a batch, whatever the
+   * others are. Some are not finite, of lower rank, or converge later; the batch is no multiple of
+   * what is worked together.
+   */
   @Test
   void matricesAreWorkedEachByItself() {
-    Family all = new Family(DType.F64, Samples.Kind.ORDINARY, 9, 12, 5, 0, 5);
-    List<double[][]> together = qrOf(all.values, 12, 5);
-    for (int b = 0; b < 9; b++) {
-      List<double[][]> alone = qrOf(new double[][] {all.values[b]}, 12, 5);
-      assertEquals(Arrays.toString(together.get(1)[b]), Arrays.toString(alone.get(1)[0]));
+    for (DType t : TYPES) {
+      for (int[] s : new int[][] {{12, 5}, {64, 8}, {9, 9}, {40, 3}}) {
+        double[][] tall = mixed(t, s[0], s[1]);
+        apartAsTogether(
+            "polar of %dx%d".formatted(s[0], s[1]),
+            List.of(t, t, DType.F64, DType.I32),
+            batch ->
+                List.of(
+                    chosen(tall, batch),
+                    new double[batch.length][s[0] * s[1]],
+                    new double[1][batch.length],
+                    new double[1][batch.length]),
+            m ->
+                Factorization.polar(
+                    m.get(0).rows(),
+                    all(m.get(0), s[0], s[1]),
+                    all(m.get(1), s[0], s[1]),
+                    Optional.of(m.get(2)),
+                    Optional.of(m.get(3))));
+        apartAsTogether(
+            "qr of %dx%d".formatted(s[0], s[1]),
+            List.of(t, t, t),
+            batch ->
+                List.of(
+                    chosen(tall, batch),
+                    new double[batch.length][s[0] * s[1]],
+                    new double[batch.length][s[1] * s[1]]),
+            m ->
+                Factorization.qr(
+                    m.get(0).rows(),
+                    all(m.get(0), s[0], s[1]),
+                    all(m.get(1), s[0], s[1]),
+                    Optional.of(all(m.get(2), s[1], s[1]))));
+        apartAsTogether(
+            "tangent of %dx%d".formatted(s[0], s[1]),
+            List.of(t, t),
+            batch -> List.of(chosen(tall, batch), chosen(tall, turned(batch))),
+            m ->
+                Factorization.tangent(
+                    m.get(0).rows(),
+                    all(m.get(0), s[0], s[1]),
+                    all(m.get(1), s[0], s[1]),
+                    all(m.get(1), s[0], s[1])));
+      }
+      for (int n : new int[] {1, 5, 8}) {
+        double[][] square = mixed(t, n, n);
+        apartAsTogether(
+            "eigen of %d".formatted(n),
+            List.of(t, t, t, DType.I32),
+            batch ->
+                List.of(
+                    chosen(square, batch),
+                    new double[batch.length][n],
+                    new double[batch.length][n * n],
+                    new double[1][batch.length]),
+            m ->
+                Factorization.eigen(
+                    m.get(0).rows(),
+                    all(m.get(0), n, n),
+                    all(m.get(1), 1, n),
+                    Optional.of(all(m.get(2), n, n)),
+                    Optional.of(m.get(3))));
+        double[][] definite = mixed(t, n, n);
+        for (int b = 0; b < MANY; b++) {
+          for (int i = 0; i < n; i++) {
+            // Some of them are not.
+            definite[b][i * n + i] += b % 3 == 0 ? 1 : 2 * n;
+          }
+        }
+        apartAsTogether(
+            "cholesky of %d".formatted(n),
+            List.of(t, t, t, t, DType.I32, DType.I32, DType.I32),
+            batch ->
+                List.of(
+                    chosen(definite, batch),
+                    new double[batch.length][n * n],
+                    chosen(square, batch),
+                    chosen(square, turned(batch)),
+                    new double[1][batch.length],
+                    new double[1][batch.length],
+                    new double[1][batch.length]),
+            m -> {
+              long batches = m.get(0).rows();
+              Batch l = all(m.get(1), n, n);
+              Factorization.cholesky(batches, all(m.get(0), n, n), l, m.get(4));
+              Factorization.choleskyUpdate(batches, l, all(m.get(2), 1, n), m.get(5));
+              Batch b = all(m.get(3), n, n);
+              Factorization.choleskySolve(batches, l, b, b);
+              Factorization.choleskyDowndate(batches, l, all(m.get(2), n, n), m.get(6));
+            });
+      }
     }
   }
 
-  private static List<double[][]> qrOf(double[][] values, int m, int n) {
-    int batches = values.length;
-    return plainly(
-        List.of(DType.F64, DType.F64),
-        List.of(values, new double[batches][m * n]),
-        x ->
-            Factorization.qr(
-                batches,
-                Batch.of(x.get(0), 0, m, n, n, x.get(0).stride()),
-                Batch.of(x.get(1), 0, m, n, n, x.get(1).stride()),
-                Optional.empty()));
+  private static final int MANY = 29;
+
+  /** Ordinary ones; some not finite, some with equal or with zero columns, some diagonal. */
+  private static double[][] mixed(DType t, int rows, int cols) {
+    double[][] values =
+        Samples.matrix(Samples.Kind.ORDINARY, t, MANY, rows * cols, 100L * rows + cols);
+    for (int b = 0; b < MANY; b++) {
+      for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < cols; j++) {
+          int at = i * cols + j;
+          switch (b % 7) {
+            case 2 -> values[b][at] = b == 9 && at == rows * cols / 2 ? Double.NaN : values[b][at];
+            case 3 -> values[b][at] = j == cols - 1 && b > 9 ? values[b][i * cols] : values[b][at];
+            case 4 -> values[b][at] = b == 11 ? 0 : values[b][at];
+            case 5 -> values[b][at] = i == j ? values[b][at] : 0;
+            default -> {}
+          }
+        }
+      }
+    }
+    return values;
+  }
+
+  private static Batch all(DeviceMatrix m, int rows, int cols) {
+    return Batch.of(m, 0, rows, cols, cols, m.stride());
+  }
+
+  private static double[][] chosen(double[][] values, int[] batch) {
+    return Arrays.stream(batch).mapToObj(b -> values[b].clone()).toArray(double[][]::new);
+  }
+
+  private static int[] turned(int[] batch) {
+    return Arrays.stream(batch).map(b -> (b + 1) % MANY).toArray();
+  }
+
+  /** Each result has a row for each matrix, or a column of its one row. */
+  private static void apartAsTogether(
+      String name, List<DType> types, Function<int[], List<double[][]>> values, Run run) {
+    List<double[][]> together =
+        plainly(types, values.apply(IntStream.range(0, MANY).toArray()), run);
+    for (int b = 0; b < MANY; b++) {
+      List<double[][]> alone = plainly(types, values.apply(new int[] {b}), run);
+      for (int k = 0; k < types.size(); k++) {
+        double[][] of = together.get(k);
+        double[] right = of.length == MANY ? of[b] : new double[] {of[0][b]};
+        assertEquals(
+            Arrays.toString(alone.get(k)[0]),
+            Arrays.toString(right),
+            "%s, %s, matrix %d, result %d".formatted(name, types.get(0), b, k));
+      }
+    }
   }
 }
