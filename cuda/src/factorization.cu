@@ -5,7 +5,8 @@
  * A block has a matrix at a time, in a workspace of f64 in device memory that the caches hold when it is small; a thread
  * has a column, or an element of a round of rotations. Sums over rows are chains of one thread. Bytes and operations as on
  * the CPU; a batch fills the device from a few matrices per multiprocessor on, and a single one does not.
- * Registers (sm_90): solve 48 + 20 B spilled, Cholesky and update 56, QR 64 + 36 B, tangent 70, eigen 94, polar 128.
+ * Registers (sm_90): solve 48 + 20 B spilled, Cholesky and update 56, QR 64 + 36 B, tangent 70, polar 80 + 120 B, eigen
+ * 96 + 12 B.
  * Determinism: the order of operations is that of the steps, whatever the launch; the bits are the CPU's.
  * Emulated: all.
  */
