@@ -328,7 +328,8 @@ void resolve(Worker& w) {
       w.threads[t].result = votes;
       make_ready(w, t);
     }
-    watch.epoch = ++w.epoch;
+    w.epoch++;
+    if (w.checks) watch.epoch = w.epoch;
     return;
   }
   for (unsigned t = 0; t < w.thread_count; t++) {
@@ -457,7 +458,7 @@ bool Worker::block(uint64_t index, uint64_t seed) {
     epoch = 0;
   }
   first_epoch = ++epoch;
-  watch = Watch{arena, settled, epoch};
+  watch = Watch{arena, settled, checks ? epoch : 0}; /* without checks nothing is settled, and 0 is the epoch of all */
   if (checks) std::memset(arena, 0xff, kernel->shared_bytes);
   take(*this);
   threads[current].fiber = idle_fiber(*this);
