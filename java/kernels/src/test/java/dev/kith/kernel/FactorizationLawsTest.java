@@ -320,7 +320,11 @@ class FactorizationLawsTest {
     List<double[][]> p = polar(x);
     assertTrue(distance(p.get(1), x) < 30 * ULP, "a point moved");
     assertTrue(p.get(2)[0][0] < 30 * ULP, "a point is away");
-    double[][] once = tangent(x, random(30, 6, 5));
+    double[][] z = random(30, 6, 5);
+    double[][] once = tangent(x, z);
+    double[][] share = product(transpose(x), z);
+    double[][] even = scaled(sum(share, 1, transpose(share)), 0.5);
+    assertTrue(distance(once, sum(z, -1, product(x, even))) < 100 * ULP, "projection");
     assertTrue(distance(tangent(x, once), once) < 100 * ULP, "idempotent");
     double[][] skew = product(transpose(x), once);
     assertTrue(norm(sum(skew, 1, transpose(skew))) < 100 * ULP, "tangent");

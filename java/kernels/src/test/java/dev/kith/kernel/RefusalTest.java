@@ -471,6 +471,118 @@ class RefusalTest {
   }
 
   @Test
+  void factorizationsThatDoNotFit() {
+    Batch wide = Batch.of(x);
+    Batch result = Batch.of(y);
+    Batch square = Batch.of(matrix(3, 3, DType.F32));
+    Batch small = Batch.of(y, 0, 1, 3, 3, 0);
+    Optional<DeviceMatrix> none = Optional.empty();
+    DeviceMatrix count = matrix(1, 1, DType.I32);
+    refused(
+        () -> Factorization.eigen(1, wide, small, Optional.empty(), none),
+        "eigen: a is 2 x 3; give square matrices");
+    refused(
+        () -> Factorization.eigen(1, square, result, Optional.empty(), none),
+        "eigen: values is 2 x 3 and must be 1 x 3");
+    refused(
+        () -> Factorization.eigen(1, square, small, Optional.of(wide), none),
+        "eigen: vectors is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.eigen(1, square, small, Optional.empty(), Optional.of(row)),
+        "eigen: sweeps is 1 x 2 F64 and must be 1 x 1 I32");
+    refused(
+        () -> Factorization.eigen(-1, square, small, Optional.empty(), none),
+        "eigen: -1 batches are impossible");
+    refused(
+        () -> Factorization.eigen(2, square, Batch.of(y, 0, 1, 3, 3, 9), Optional.empty(), none),
+        "eigen: ",
+        "leaves its base 2 x 3 F32 with 2 batches");
+    refused(
+        () -> Factorization.qr(1, wide, result, Optional.empty()),
+        "qr: a is 2 x 3; give at least as many rows as columns, or its transpose");
+    refused(
+        () -> Factorization.qr(1, square, result, Optional.empty()),
+        "qr: q is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.qr(1, square, square, Optional.of(result)),
+        "qr: r is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.polar(1, wide, result, none, none),
+        "polar: y is 2 x 3; give at least as many rows as columns");
+    refused(
+        () -> Factorization.polar(1, square, result, none, none),
+        "polar: x is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.polar(1, square, square, Optional.of(count), none),
+        "polar: distance is 1 x 1 I32 and must be 1 x 1 F64");
+    refused(
+        () -> Factorization.polar(1, square, square, none, Optional.of(row)),
+        "polar: rank is 1 x 2 F64 and must be 1 x 1 I32");
+    refused(
+        () -> Factorization.polar(1, Batch.of(matrix(3, 3, DType.F64)), square, none, none),
+        "polar: x is F32 and what it is made from F64; they must be of one dtype");
+    refused(
+        () -> Factorization.distance(1, square, row),
+        "distance: distance is 1 x 2 F64 and must be 1 x 1 F64");
+    refused(
+        () -> Factorization.tangent(1, square, wide, square),
+        "tangent: z is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.tangent(1, square, square, result),
+        "tangent: out is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.cholesky(1, wide, result, count),
+        "cholesky: a is 2 x 3; give square matrices");
+    refused(
+        () -> Factorization.cholesky(1, square, square, row),
+        "cholesky: failed is 1 x 2 F64 and must be 1 x 1 I32");
+    refused(
+        () -> Factorization.choleskySolve(1, square, wide, result),
+        "choleskySolve: b is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.choleskySolve(1, square, square, result),
+        "choleskySolve: x is 2 x 3 and must be 3 x 3");
+    refused(
+        () -> Factorization.choleskyUpdate(1, square, Batch.of(matrix(2, 2, DType.F32)), count),
+        "choleskyUpdate: v is 2 x 2 and must be 2 x 3");
+    refused(
+        () -> Factorization.choleskyDowndate(1, square, wide, row),
+        "choleskyDowndate: failed is 1 x 2 F64 and must be 1 x 1 I32");
+    int most = Factorization.MAX_SIDE;
+    Batch large = Batch.of(matrix(most + 1, most + 1, DType.F32));
+    refused(
+        () -> Factorization.qr(1, large, large, Optional.empty()),
+        "qr: a, ",
+        "has more than %d columns".formatted(most));
+    refused(() -> Factorization.cholesky(1, large, large, count), "cholesky: a, ", "more than");
+  }
+
+  @Test
+  void factorsOverOtherArguments() {
+    DeviceMatrix base = matrix(4, 3, DType.F32);
+    Batch a = Batch.of(base, 0, 3, 3, 3, 0);
+    Batch shifted = Batch.of(base, 3, 3, 3, 3, 0);
+    DeviceMatrix count = matrix(1, 1, DType.I32);
+    Optional<DeviceMatrix> none = Optional.empty();
+    refused(() -> Factorization.qr(1, a, shifted, Optional.empty()), "qr: ", "q and a overlap");
+    refused(() -> Factorization.qr(1, a, a, Optional.of(a)), "qr: ", "r and a overlap");
+    refused(() -> Factorization.polar(1, a, shifted, none, none), "polar: ", "x and y overlap");
+    refused(() -> Factorization.tangent(1, a, a, shifted), "tangent: ", "out and x overlap");
+    refused(() -> Factorization.cholesky(1, a, shifted, count), "cholesky: ", "l and a overlap");
+    refused(() -> Factorization.choleskySolve(1, a, a, a), "choleskySolve: ", "x and l overlap");
+    refused(
+        () -> Factorization.choleskyUpdate(1, a, shifted, count),
+        "choleskyUpdate: ",
+        "l and v overlap");
+    refused(
+        () ->
+            Factorization.eigen(
+                1, a, Batch.of(base, 3, 1, 3, 3, 0), Optional.empty(), Optional.empty()),
+        "eigen: ",
+        "values and a overlap");
+  }
+
+  @Test
   void aProductOverItsOwnArgument() {
     try (DeviceMatrix a = matrix(3, 3, DType.F32)) {
       refused(() -> Product.multiply(a, false, a, false, a), "multiply: ", "overlap");
