@@ -26,6 +26,7 @@ import dev.kith.random.SharedRandom;
 import dev.kith.random.Stream;
 import java.util.Arrays;
 import java.util.function.DoubleFunction;
+import java.util.function.ToDoubleFunction;
 
 /** Experiments on steps that are scaled by the diagonal of a Hessian. */
 final class ScalingClaims {
@@ -37,26 +38,6 @@ final class ScalingClaims {
   /** Makes an optimizer. */
   private interface Method {
     Optimizer create(Problem problem, Network network, DeviceMatrix start);
-  }
-
-  /** Rounds, bytes and seconds until a target is met, or NaN for each. */
-  private record Cost(double rounds, double bytes, double seconds) {
-    static final Cost NONE = new Cost(Double.NaN, Double.NaN, Double.NaN);
-
-    /** Adds its figures; a run that did not get there has none. */
-    Measurement addTo(Measurement measured, String who) {
-      return Double.isNaN(rounds)
-          ? measured
-          : measured
-              .with(who + "Rounds", rounds)
-              .with(who + "Bytes", bytes)
-              .with(who + "Seconds", seconds);
-    }
-
-    /** A target that was not met is dearer than any. */
-    boolean cheaper(Cost other) {
-      return rounds < other.rounds || Double.isNaN(other.rounds);
-    }
   }
 
   // ---- AdaHessian
@@ -79,7 +60,7 @@ final class ScalingClaims {
     double greatest = 0;
     for (int condition : new int[] {10, 100, 10_000}) {
       Cost cost = scaled(setting, condition, most);
-      double rounds = Double.isNaN(cost.rounds) ? Double.POSITIVE_INFINITY : cost.rounds;
+      double rounds = cost.reached() ? cost.rounds() : Double.POSITIVE_INFINITY;
       least = Math.min(least, rounds);
       greatest = Math.max(greatest, rounds);
       measured = cost.addTo(measured, "adahessian" + condition);
@@ -116,7 +97,7 @@ final class ScalingClaims {
               most,
               false,
               (p, w, x) -> DecentralizedSgd.builder(p, w, x).rule(rule.apply(eta)).build());
-      best = cost.cheaper(best) ? cost : best;
+      best = best.orBetter(cost);
     }
     return best;
   }
@@ -132,7 +113,7 @@ final class ScalingClaims {
         DeviceMatrix start = start(setting, PLAIN_DIMENSION);
         Optimizer optimizer = method.create(problem, network, start)) {
       double target = 1e-10 * mean(quadratic, optimizer.parameters());
-      return untilBelow(optimizer, target, most, () -> mean(quadratic, optimizer.parameters()));
+      return Cost.until(optimizer, x -> mean(quadratic, x), target, most, 1);
     }
   }
 
@@ -165,25 +146,14 @@ final class ScalingClaims {
     }
   }
 
-  /** A figure that is looked at after every round. */
-  private interface Figure {
-    double now();
-  }
-
-  private static Cost untilBelow(Optimizer optimizer, double target, int most, Figure figure) {
-    long start = System.nanoTime();
-    for (int round = 1; round <= most; round++) {
+  /** The figure after all rounds, or where the run has diverged. */
+  private static double after(
+      Optimizer optimizer, ToDoubleFunction<DeviceMatrix> figure, int rounds) {
+    while (optimizer.round() < rounds
+        && figure.applyAsDouble(optimizer.parameters()) < Cost.DIVERGED) {
       optimizer.step();
-      double value = figure.now();
-      if (value <= target) {
-        return new Cost(
-            round, optimizer.network().meter().bytes(), (System.nanoTime() - start) * 1e-9);
-      }
-      if (!(value < 1e100)) {
-        break;
-      }
     }
-    return Cost.NONE;
+    return figure.applyAsDouble(optimizer.parameters());
   }
 
   // ---- OASIS
@@ -228,7 +198,7 @@ final class ScalingClaims {
         descent[0] = share == 1 ? Math.min(descent[0], plain.gap) : descent[0];
         descent[1] = Math.min(descent[1], plain.gap);
         momentum = Math.min(momentum, fast.gap);
-        tuned = fast.cost.cheaper(tuned) ? fast.cost : tuned;
+        tuned = tuned.orBetter(fast.cost);
       }
     }
     Measurement measured =
@@ -336,12 +306,9 @@ final class ScalingClaims {
         DeviceMatrix start =
             DeviceMatrix.allocate(setting.queue(), 1, LOGISTIC_DIMENSION, DType.F64);
         Optimizer optimizer = method.create(problem, network, start)) {
-      Figure value = () -> mean(own, optimizer.parameters());
-      Cost cost = untilBelow(optimizer, reference.value + 1e-6, LOGISTIC_ROUNDS, value);
-      while (optimizer.round() < LOGISTIC_ROUNDS && value.now() < 1e100) {
-        optimizer.step();
-      }
-      return new Race(Math.abs(value.now() - reference.value), cost);
+      ToDoubleFunction<DeviceMatrix> value = x -> mean(own, x);
+      Cost cost = Cost.until(optimizer, value, reference.value + 1e-6, LOGISTIC_ROUNDS, 1);
+      return new Race(Math.abs(after(optimizer, value, LOGISTIC_ROUNDS) - reference.value), cost);
     }
   }
 
@@ -418,14 +385,10 @@ final class ScalingClaims {
         Network network = Network.builder(MixingSchedule.constant(uniform)).build();
         DeviceMatrix start = start(setting, LOCAL_DIMENSION);
         Optimizer optimizer = method.create(problem, network, start)) {
-      Figure error =
-          () -> Arrays.stream(optimizer.parameters().toDoubles()).map(Math::abs).max().orElse(0);
-      Cost met = untilBelow(optimizer, 1e-6, LOCAL_ROUNDS, error);
-      cost[which] = met.cheaper(cost[which]) ? met : cost[which];
-      while (optimizer.round() < LOCAL_ROUNDS && error.now() < 1e100) {
-        optimizer.step();
-      }
-      return error.now();
+      ToDoubleFunction<DeviceMatrix> error =
+          x -> Arrays.stream(x.toDoubles()).map(Math::abs).max().orElse(0);
+      cost[which] = cost[which].orBetter(Cost.until(optimizer, error, 1e-6, LOCAL_ROUNDS, 1));
+      return after(optimizer, error, LOCAL_ROUNDS);
     }
   }
 }
