@@ -33,9 +33,11 @@ import org.ejml.interfaces.linsol.LinearSolverDense;
  *   x_i &larr; x_i + epsilon t0 / (t0 + t) sum_(j in N_i) block i of e_j
  * </pre>
  *
- * <p>B v = r + gamma v after each update. A node sends x, g and a block of e of d numbers each to
- * each neighbour a round, and solves a dense system of size m_i d on the host: for some hundreds of
- * parameters. Numbers travel as f64.
+ * <p>B v = r + gamma v after each update. Where r'v is below that, as objectives that are not
+ * convex can make it, B stays as it is; nothing is damped (Powell), which would break this
+ * equation. A node sends x, g and a block of e of d numbers each to each neighbour a round, and
+ * solves a dense system of size m_i d on the host: for some hundreds of parameters. Numbers travel
+ * as f64.
  *
  * <p>Needs exact gradients: all local data in every one.
  *

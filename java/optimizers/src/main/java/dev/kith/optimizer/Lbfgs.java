@@ -26,6 +26,10 @@ import java.util.Objects;
  * 1 / |g|). A node sends d numbers and one more up the tree of nodes and gets as many for each
  * evaluation, of which a round mostly takes one. All nodes remember the same pairs.
  *
+ * <p>A pair whose s.y is not clearly positive is left out and not damped (Powell): it is met by
+ * roundings alone, as the Wolfe conditions make s.y positive, and for those the pairs before it say
+ * more.
+ *
  * <p>Where no step goes down, the parameters stay and the memory is forgotten, so that the next
  * round follows the gradient; so a run that stands at the precision of its values stays there.
  *

@@ -281,8 +281,9 @@ public final class Shampoo implements LocalRule {
 
     /**
      * Steps f from one computation of the roots to the next, at least 1. Default: 1, as in the
-     * paper's algorithms. A longer period wants a larger {@link #epsilon}: a direction that appears
-     * between two computations is stretched by up to epsilon^(-1/2).
+     * paper's algorithms; 10 to 100 are usual where the roots are what a step costs. A longer
+     * period wants a larger {@link #epsilon}: a direction that appears between two computations is
+     * stretched by up to epsilon^(-1/2).
      */
     public Builder rootPeriod(int steps) {
       period = Ranges.atLeastOne("root period", steps);

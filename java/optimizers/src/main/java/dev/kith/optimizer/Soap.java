@@ -44,8 +44,10 @@ import java.util.stream.IntStream;
  * own statistics and bases.
  *
  * <p>Source: N. Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, with the
- * paper's defaults; epsilon is added to the root, as by the authors, where a later release takes
- * the larger of the two.
+ * paper's defaults. epsilon is added to the root, as in Adam and in the code that the authors
+ * released with the paper, which adds it before the correction of V, so that theirs counts as
+ * epsilon / sqrt(1 - b2^t); a variant of that code takes the larger of root and epsilon. The three
+ * differ where a rotated gradient is as small as epsilon alone.
  *
  * <p>Immutable and thread-safe.
  */

@@ -27,7 +27,8 @@ import java.util.function.Consumer;
  * <p>A mini-batch takes {@code batch} samples of D_i, drawn uniformly with replacement by (seed,
  * node, round) in stream {@link Stream#BATCH}: an unbiased estimate of the gradient of f_i,
  * whatever the size of D_i. All nodes' batches are gathered at once and go through batched
- * products. A node without data has f_i = 0 and gradient 0: it only relays.
+ * products. A node without data has f_i = (lambda / 2) |x|^2, so that F has the same regulariser
+ * wherever the data are: without one its gradient is 0, and it only relays.
  *
  * <p>The parameters of layer l are the tensors {@code layerL.weight} (group "weight", outputs x
  * inputs, as in PyTorch and DJL) and {@code layerL.bias} (group "bias").
@@ -385,9 +386,7 @@ public abstract sealed class LayeredClassifier
     if (regularization != 0) {
       double[] squares = Reduction.squares(x);
       for (int i = 0; i < localNodes; i++) {
-        if (samples.count(i) > 0) {
-          values[i] += 0.5 * regularization * squares[shared ? 0 : i];
-        }
+        values[i] += 0.5 * regularization * squares[shared ? 0 : i];
       }
     }
     out.upload(values);

@@ -112,7 +112,7 @@ final class LocalBatches implements AutoCloseable {
     }
   }
 
-  /** Writes zeros into the rows of nodes without data: f_i = 0 there. */
+  /** Writes zeros into the rows of nodes without data, whose sum over samples is empty. */
   void clearEmpty(DeviceMatrix g) {
     for (int i = 0; i < samples.nodes(); i++) {
       if (samples.count(i) == 0) {

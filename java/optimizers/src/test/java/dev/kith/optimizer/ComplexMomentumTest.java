@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.compress.TestDevice;
 import dev.kith.device.DType;
-import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
 import dev.kith.graph.MixingSchedule;
@@ -18,7 +18,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 class ComplexMomentumTest {
-  private final Queue queue = Device.cpu().newQueue();
+  private final Queue queue = TestDevice.chosen().newQueue();
 
   @AfterEach
   void close() {

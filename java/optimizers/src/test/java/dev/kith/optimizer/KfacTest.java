@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.compress.TestDevice;
 import dev.kith.device.DType;
-import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.device.Queue;
@@ -32,7 +32,7 @@ class KfacTest {
   private static final int SAMPLES = 8;
   private static final int D = Q * P + Q;
 
-  private final Queue queue = Device.cpu().newQueue();
+  private final Queue queue = TestDevice.chosen().newQueue();
 
   @AfterEach
   void close() {
@@ -197,6 +197,121 @@ class KfacTest {
         }
       }
     }
+  }
+
+  /** Gradients and factors that change from round to round. */
+  private record Moving() implements Problem, KroneckerFactors {
+    @Override
+    public Layout layout() {
+      return Layout.builder().tensor("w", "weight", Q, P).tensor("b", "bias", Q).build();
+    }
+
+    @Override
+    public List<Layer> layers() {
+      return List.of(new Layer(layout().tensor("w"), layout().tensor("b")));
+    }
+
+    @Override
+    public Layout factorLayout() {
+      return Layout.builder().tensor("a", "", P + 1, P + 1).tensor("g", "", Q, Q).build();
+    }
+
+    @Override
+    public int nodes() {
+      return 1;
+    }
+
+    @Override
+    public int firstNode() {
+      return 0;
+    }
+
+    @Override
+    public int localNodes() {
+      return 1;
+    }
+
+    static double[] gradient(double[] x, long round) {
+      double[] g = new double[D];
+      Arrays.setAll(g, k -> MovingGradient.gradient(0, k, x[k], round));
+      return g;
+    }
+
+    /** Positive definite, larger for the inputs: pi is far from 1. */
+    static double[][] factor(int side, double scale, long round) {
+      double[][] m = PlainMatrices.zeros(side, side);
+      for (int i = 0; i < side; i++) {
+        for (int j = 0; j < side; j++) {
+          m[i][j] = scale * Math.sin(1.3 * i * side + 2.1 * j + 0.7 * round);
+        }
+      }
+      return PlainMatrices.times(m, PlainMatrices.transposed(m));
+    }
+
+    @Override
+    public void gradient(DeviceMatrix x, DeviceMatrix g, long round) {
+      g.upload(gradient(x.toDoubles(), round));
+    }
+
+    @Override
+    public void kroneckerFactors(DeviceMatrix x, DeviceMatrix f, boolean sampled, long round) {
+      double[] values = new double[(P + 1) * (P + 1) + Q * Q];
+      int at = 0;
+      for (double[][] factor : List.of(factor(P + 1, 3, round), factor(Q, 0.5, round))) {
+        for (double[] row : factor) {
+          System.arraycopy(row, 0, values, at, row.length);
+          at += row.length;
+        }
+      }
+      f.upload(values);
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  /** The averages of the factors, the damping that both share, and inverses that wait. */
+  @Test
+  void stepsAreThoseOfTheFormula() {
+    double root = 0.4;
+    double[] x = new double[D];
+    Arrays.setAll(x, k -> Math.cos(2.0 * k));
+    double[][] a = PlainMatrices.zeros(P + 1, P + 1);
+    double[][] b = PlainMatrices.zeros(Q, Q);
+    double[][] left = b;
+    double[][] right = a;
+    for (int t = 0; t < 7; t++) {
+      // 0, 1/2, and from then on the decay.
+      double kept = Math.min(1 - 1 / (t + 1.0), 0.6);
+      a = PlainMatrices.sum(kept, a, 1 - kept, Moving.factor(P + 1, 3, t));
+      b = PlainMatrices.sum(kept, b, 1 - kept, Moving.factor(Q, 0.5, t));
+      if (t % 2 == 0) {
+        double pi = Math.sqrt(PlainMatrices.trace(a) / (P + 1) / (PlainMatrices.trace(b) / Q));
+        left = PlainMatrices.power(b, root / pi, -1);
+        right = PlainMatrices.power(a, root * pi, -1);
+      }
+      double[] g = Moving.gradient(x, t);
+      double[][] whole = PlainMatrices.zeros(Q, P + 1);
+      for (int i = 0; i < Q; i++) {
+        System.arraycopy(g, i * P, whole[i], 0, P);
+        whole[i][P] = g[Q * P + i];
+      }
+      double[][] direction = PlainMatrices.times(left, PlainMatrices.times(whole, right));
+      for (int i = 0; i < Q; i++) {
+        for (int j = 0; j <= P; j++) {
+          x[j < P ? i * P + j : Q * P + i] -= 0.2 * direction[i][j];
+        }
+      }
+    }
+    Kfac rule =
+        Kfac.builder()
+            .stepSize(0.2)
+            .damping(root * root)
+            .decay(0.6)
+            .inversePeriod(2)
+            .klBound(Double.POSITIVE_INFINITY)
+            .build();
+    assertArrayEquals(x, ShampooTest.run(queue, new Moving(), rule, 7), 1e-10);
   }
 
   /** kappa bounds eta^2 D . g: four times less of it is a step of half the length. */

@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.compress.TestDevice;
 import dev.kith.device.DType;
-import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
 import dev.kith.graph.MixingSchedule;
@@ -23,7 +23,7 @@ class LbfgsTest {
   private static final int N = 5;
   private static final int D = 12;
 
-  private final Queue queue = Device.cpu().newQueue();
+  private final Queue queue = TestDevice.chosen().newQueue();
   private final Quadratic.Builder objectives = Quadratic.random(N, D, 50, 1, 2);
 
   @AfterEach

@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.compress.TestDevice;
 import dev.kith.device.DType;
-import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.device.Queue;
@@ -36,7 +36,7 @@ class MuonTest {
           .tensor("output", "weight", 2, P)
           .build();
 
-  private final Queue queue = Device.cpu().newQueue();
+  private final Queue queue = TestDevice.chosen().newQueue();
 
   @AfterEach
   void close() {

@@ -4,16 +4,19 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.compress.TestDevice;
 import dev.kith.device.DType;
-import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
+import dev.kith.device.Layout;
 import dev.kith.device.Queue;
 import dev.kith.graph.MixingMatrix;
 import dev.kith.graph.MixingSchedule;
 import dev.kith.kernel.Reduction;
 import dev.kith.network.Network;
 import dev.kith.network.Processes;
+import dev.kith.problem.GaussNewtonVector;
 import dev.kith.problem.LogisticRegression;
+import dev.kith.problem.PolicySurrogate;
 import dev.kith.problem.Problem;
 import dev.kith.problem.TabularPolicy;
 import java.io.IOException;
@@ -23,12 +26,14 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Natural gradient and trust regions. */
 class NaturalGradientTest {
   private static final int N = 6;
 
-  private final Queue queue = Device.cpu().newQueue();
+  private final Queue queue = TestDevice.chosen().newQueue();
 
   @TempDir Path folder;
 
@@ -162,6 +167,74 @@ class NaturalGradientTest {
       assertArrayEquals(new double[] {0.5, -1}, optimizer.parameters().toDoubles());
       assertTrue(optimizer.divergence().isEmpty());
       assertEquals(1, optimizer.round());
+    }
+  }
+
+  /**
+   * One parameter with the Fisher matrix 1 and the gradient -1, whose steps promise a gain up to
+   * one length and stay near up to another.
+   */
+  private record Limited(double gain, double near)
+      implements Problem, PolicySurrogate, GaussNewtonVector {
+    @Override
+    public Layout layout() {
+      return Layout.builder().tensor("x", "", 1).build();
+    }
+
+    @Override
+    public int nodes() {
+      return 1;
+    }
+
+    @Override
+    public int firstNode() {
+      return 0;
+    }
+
+    @Override
+    public int localNodes() {
+      return 1;
+    }
+
+    @Override
+    public void gradient(DeviceMatrix x, DeviceMatrix g, long round) {
+      g.set(0, 0, -1);
+    }
+
+    @Override
+    public void gaussNewtonVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out) {
+      out.copyFrom(v);
+    }
+
+    @Override
+    public void improvements(DeviceMatrix old, DeviceMatrix x, DeviceMatrix out) {
+      out.set(0, 0, x.get(0, 0) - old.get(0, 0) < gain ? 1 : -1);
+    }
+
+    @Override
+    public void divergences(DeviceMatrix old, DeviceMatrix x, DeviceMatrix out) {
+      out.set(0, 0, x.get(0, 0) - old.get(0, 0) < near ? 0.005 : 1);
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  /** The step of the predicted divergence, sqrt(2 delta / F), is halved until both hold. */
+  @ParameterizedTest
+  @CsvSource({"1, 1, 1", "0.1, 1, 2", "1, 0.1, 2", "0.05, 1, 4", "1, 0.05, 4"})
+  void theStepIsHalvedUntilItGainsAndStaysNear(double gain, double near, double parts) {
+    try (Problem problem = new Limited(gain, near);
+        Network network = network(1);
+        DeviceMatrix start = DeviceMatrix.allocate(queue, 1, 1, DType.F64);
+        TrustRegionPolicy optimizer =
+            TrustRegionPolicy.builder(problem, network, start)
+                .radius(0.01)
+                .damping(1e-14)
+                .build()) {
+      optimizer.step();
+      assertEquals(Math.sqrt(0.02) / parts, optimizer.parameters().get(0, 0), 1e-12);
+      assertEquals(0.005, optimizer.divergence().orElseThrow());
     }
   }
 

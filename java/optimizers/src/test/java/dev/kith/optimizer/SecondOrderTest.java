@@ -21,13 +21,17 @@ import dev.kith.problem.ClassificationData;
 import dev.kith.problem.HessianVector;
 import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
+import dev.kith.problem.SampledLabelGradient;
 import dev.kith.problem.SoftmaxRegression;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What must hold exactly of rules that scale steps by the diagonal of a Hessian. */
 class SecondOrderTest {
@@ -177,6 +181,138 @@ class SecondOrderTest {
     assertTrue(!Arrays.equals(ends[0], ends[1]), "another probe in the second step");
   }
 
+  /**
+   * A diagonal Hessian, gradients and label gradients that change from round to round; keeps what
+   * it was asked for.
+   */
+  private record Moving(int nodes, List<double[]> gradientsAt, List<double[]> productsAt)
+      implements Problem, HessianVector, SampledLabelGradient {
+    static double curvature(int k, double x, long round) {
+      return 1 + 0.3 * k + 0.2 * round + 0.5 * x * x;
+    }
+
+    static double labelled(int k, long round) {
+      return 1.2 + Math.cos(k + 1.3 * round);
+    }
+
+    @Override
+    public Layout layout() {
+      return Layout.builder().tensor("x", "", D).build();
+    }
+
+    @Override
+    public int firstNode() {
+      return 0;
+    }
+
+    @Override
+    public int localNodes() {
+      return nodes;
+    }
+
+    /** Parameters, and the round behind them. */
+    private static double[] asked(double[] x, long round) {
+      double[] all = Arrays.copyOf(x, x.length + 1);
+      all[x.length] = round;
+      return all;
+    }
+
+    @Override
+    public void gradient(DeviceMatrix x, DeviceMatrix g, long round) {
+      double[] at = x.toDoubles();
+      gradientsAt.add(asked(at, round));
+      double[] out = new double[at.length];
+      Arrays.setAll(out, k -> MovingGradient.gradient(k / D, k % D, at[k], round));
+      g.upload(out);
+    }
+
+    @Override
+    public void hessianVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out) {
+      hessianVector(x, v, out, 0);
+    }
+
+    @Override
+    public void hessianVector(DeviceMatrix x, DeviceMatrix v, DeviceMatrix out, long round) {
+      double[] at = x.toDoubles();
+      productsAt.add(asked(at, round));
+      double[] along = v.toDoubles();
+      Arrays.setAll(along, k -> along[k] * curvature(k % D, at[k], round));
+      out.upload(along);
+    }
+
+    @Override
+    public void sampledLabelGradient(DeviceMatrix x, DeviceMatrix g, long round) {
+      double[] out = new double[x.toDoubles().length];
+      Arrays.setAll(out, k -> labelled(k % D, round));
+      g.upload(out);
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  private static Moving moving(int nodes) {
+    return new Moving(nodes, new ArrayList<>(), new ArrayList<>());
+  }
+
+  /** Estimates of the second order that are averaged, and refreshed in rounds 0, 2 and 4 alone. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void stepsOfSophiaAreThoseOfTheFormula(boolean labels) {
+    double[] x = {1, 2, -1, 0.5};
+    double[] m = new double[D];
+    double[] h = new double[D];
+    for (int t = 0; t < 6; t++) {
+      for (int k = 0; k < D; k++) {
+        double g = MovingGradient.gradient(0, k, x[k], t);
+        if (t % 2 == 0) {
+          double label = Moving.labelled(k, t);
+          h[k] = 0.7 * h[k] + 0.3 * (labels ? label * label : Moving.curvature(k, x[k], t));
+        }
+        m[k] = 0.4 * m[k] + 0.6 * g;
+        double eta = labels ? 0.2 : 0.2 / (1 - Math.pow(0.4, t + 1));
+        double divisor = labels ? Math.max(0.25 * 8 * h[k], 1e-12) : 1.5 * h[k] + 1e-12;
+        x[k] -= eta * Math.clamp(m[k] / divisor, -1, 1);
+      }
+    }
+    CurvatureRule rule =
+        labels
+            ? new CurvatureRule.SophiaG(0.2, 0.4, 0.25, 8, 1e-12)
+            : new CurvatureRule.SophiaH(0.2, 0.4, 1.5, 1e-12);
+    double[] actual =
+        run(
+            moving(1),
+            6,
+            (p, w, start) ->
+                DecentralizedSgd.builder(p, w, start)
+                    .rule(new LocalCurvature(rule, 1, 2, 0.7))
+                    .build());
+    assertArrayEquals(x, actual, 1e-12);
+  }
+
+  /** Where mixing comes first, the parameters that are moved are not those of the gradient. */
+  @ParameterizedTest
+  @EnumSource(DecentralizedSgd.Form.class)
+  void productsAreTakenWhereTheGradientIs(DecentralizedSgd.Form form) {
+    Moving problem = moving(3);
+    try (Network network = Network.builder(MixingSchedule.constant(Algorithm.ring(3))).build();
+        DeviceMatrix start = DeviceMatrix.of(queue, new double[][] {{1, 2, -1, 0.5}});
+        Optimizer optimizer =
+            DecentralizedSgd.builder(problem, network, start)
+                .form(form)
+                .rule(LocalCurvature.of(CurvatureRule.AdaHessian.withDefaults()))
+                .localSteps(2)
+                .build()) {
+      for (int k = 0; k < 3; k++) {
+        optimizer.step();
+      }
+    }
+    assertEquals(6, problem.gradientsAt().size());
+    for (int k = 0; k < 6; k++) {
+      assertArrayEquals(problem.gradientsAt().get(k), problem.productsAt().get(k), "step " + k);
+    }
+  }
+
   @Test
   void sophiaWithDrawnLabelsTrainsAClassifier() {
     float[] values = {1, 0, 0, 1, -1, 0, 0, -1};
@@ -235,6 +371,90 @@ class SecondOrderTest {
   }
 
   // ---- OASIS
+
+  /** The common diagonal is an average over the meetings, and stays between them. */
+  @ParameterizedTest
+  @EnumSource(names = {"OASIS", "ADAHESSIAN"})
+  void stepsOfSavicAreThoseOfTheFormula(ScaledLocalSgd.Scaling scaling) {
+    boolean squared = scaling == ScaledLocalSgd.Scaling.ADAHESSIAN;
+    double[] x = {1, 2, -1, 0.5};
+    double[] diagonal = new double[D];
+    for (int t = 0; t < 5; t++) {
+      double power = Math.pow(0.8, t + 1);
+      double b = (0.8 - power) / (1 - power);
+      for (int k = 0; k < D; k++) {
+        double seen = Moving.curvature(k, x[k], 2L * t);
+        diagonal[k] = b * diagonal[k] + (1 - b) * (squared ? seen * seen : seen);
+        double scale = Math.max(squared ? Math.sqrt(diagonal[k]) : diagonal[k], 1.9);
+        for (int s = 0; s < 2; s++) {
+          x[k] -= 0.1 * MovingGradient.gradient(0, k, x[k], 2L * t + s) / scale;
+        }
+      }
+    }
+    double[] actual =
+        run(
+            moving(1),
+            5,
+            (p, w, start) ->
+                ScaledLocalSgd.builder(p, w, start)
+                    .scaling(scaling)
+                    .beta(0.8)
+                    .alpha(1.9)
+                    .localSteps(2)
+                    .stepSize(0.1)
+                    .build());
+    assertArrayEquals(x, actual, 1e-12);
+  }
+
+  /**
+   * The average of a diagonal that moves, and the step that it measures: between gradients of two
+   * rounds, or of the same mini-batch at two points.
+   */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void stepsOfOasisAreThoseOfTheFormula(boolean full) {
+    double[] x = {1, 2, -1, 0.5};
+    double[] diagonal = new double[D];
+    double[] before = x.clone();
+    double[] gradient = new double[D];
+    double eta = 0.01;
+    double theta = Double.POSITIVE_INFINITY;
+    for (int t = 0; t < 6; t++) {
+      double moved = 0;
+      double turned = 0;
+      double[] next = new double[D];
+      for (int k = 0; k < D; k++) {
+        next[k] = MovingGradient.gradient(0, k, x[k], t);
+        double seen = Moving.curvature(k, x[k], t);
+        diagonal[k] = t == 0 ? seen : 0.7 * diagonal[k] + 0.3 * seen;
+        // Two of the four curvatures are below 1.9 at first.
+        double floor = Math.max(diagonal[k], 1.9);
+        moved += floor * (x[k] - before[k]) * (x[k] - before[k]);
+        double past = full ? gradient[k] : MovingGradient.gradient(0, k, before[k], t);
+        turned += (next[k] - past) * (next[k] - past) / floor;
+      }
+      if (t > 0) {
+        double size = Math.min(Math.sqrt(1 + theta) * eta, Math.sqrt(moved / turned) / 2);
+        theta = size / eta;
+        eta = size;
+      }
+      before = x.clone();
+      gradient = next;
+      for (int k = 0; k < D; k++) {
+        x[k] -= eta * next[k] / Math.max(diagonal[k], 1.9);
+      }
+    }
+    double[] actual =
+        run(
+            moving(1),
+            6,
+            (p, w, start) -> {
+              Oasis.Builder settings =
+                  Oasis.builder(p, w, start).beta(0.7).alpha(1.9).stepSize(0.01);
+              return (full ? settings.fullGradients() : settings).build();
+            });
+    assertArrayEquals(x, actual, 1e-12);
+  }
 
   @Test
   void onADiagonalOasisTakesHalfNewtonSteps() {

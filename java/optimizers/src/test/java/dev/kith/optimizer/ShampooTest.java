@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kith.compress.TestDevice;
 import dev.kith.device.DType;
-import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.device.Queue;
@@ -26,7 +26,7 @@ class ShampooTest {
 
   private static final double ETA = 0.1;
 
-  private final Queue queue = Device.cpu().newQueue();
+  private final Queue queue = TestDevice.chosen().newQueue();
 
   @AfterEach
   void close() {

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kith.device.Device;
+import dev.kith.compress.TestDevice;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Layout;
 import dev.kith.device.Queue;
@@ -20,7 +20,7 @@ class SoapTest {
   private static final double ETA = 0.05;
   private static final double LAMBDA = 0.1;
 
-  private final Queue queue = Device.cpu().newQueue();
+  private final Queue queue = TestDevice.chosen().newQueue();
 
   @AfterEach
   void close() {
@@ -92,7 +92,8 @@ class SoapTest {
     }
   }
 
-  private static double[] reference(int node, Layout layout, int steps, int period, int longest) {
+  private static double[] reference(
+      int node, Layout layout, int steps, int period, int longest, double epsilon) {
     Layout.Tensor w = layout.tensors().getFirst();
     int p = (int) w.rows();
     int n = (int) w.cols();
@@ -133,7 +134,7 @@ class SoapTest {
       for (int i = 0; i < p; i++) {
         for (int j = 0; j < n; j++) {
           v[i][j] = b * v[i][j] + (1 - b) * turned[i][j] * turned[i][j];
-          u[i][j] /= Math.sqrt(v[i][j]) + 1e-8;
+          u[i][j] /= Math.sqrt(v[i][j]) + epsilon;
         }
       }
       u =
@@ -148,7 +149,7 @@ class SoapTest {
           double bias = 1 - Math.pow(0.95, t);
           x[k] =
               (1 - ETA * LAMBDA) * x[k]
-                  - ETA * (firsts[k] / bias) / (Math.sqrt(seconds[k] / bias) + 1e-8);
+                  - ETA * (firsts[k] / bias) / (Math.sqrt(seconds[k] / bias) + epsilon);
         }
       }
       left = PlainMatrices.sum(0.95, left, 0.05, gg);
@@ -207,15 +208,17 @@ class SoapTest {
           Layout.builder().tensor("w", "weight", shape[0], shape[1]).tensor("b", "bias", 2).build();
       // The longer side of one gradient has directions of curvature 0, whose basis is anyone's.
       for (int period : new int[] {2, 3}) {
+        // One that is as large as the roots tells a sum from a maximum.
+        double epsilon = period == 2 ? 0.1 : 1e-8;
         double[] actual =
             ShampooTest.run(
                 queue,
                 new MovingGradient(2, layout),
-                rule().refreshPeriod(period).longestSide(4).build(),
+                rule().epsilon(epsilon).refreshPeriod(period).longestSide(4).build(),
                 9);
         double[] expected =
             IntStream.range(0, 2)
-                .mapToObj(i -> reference(i, layout, 9, period, 4))
+                .mapToObj(i -> reference(i, layout, 9, period, 4, epsilon))
                 .flatMapToDouble(Arrays::stream)
                 .toArray();
         // Directions of little curvature turn with the last bits of the statistics.
