@@ -2,7 +2,10 @@ package dev.kith.compress;
 
 import dev.kith.device.Device;
 
-/** The device of the suites of messages: the property {@code kith.test.device}, else the CPU. */
+/**
+ * The device of the suites that run on others too: the property {@code kith.test.device}, else the
+ * CPU.
+ */
 public final class TestDevice {
   private static final Device DEVICE = Device.named(System.getProperty("kith.test.device", "cpu"));
 
