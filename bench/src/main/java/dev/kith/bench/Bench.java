@@ -43,7 +43,7 @@ public final class Bench implements Callable<Integer> {
       arity = "0..1",
       paramLabel = "FAMILY",
       description =
-          "mixing, reduction, step, product, sparsify, quantize, lowrank, noise, curvature or memory; with --goals also train, or the name of a row")
+          "mixing, reduction, step, product, sparsify, quantize, lowrank, noise, curvature, factorization or memory; with --goals also train, or the name of a row")
   private String family;
 
   @Mixin private DeviceOption device;

@@ -132,6 +132,10 @@ record GoalRow(String name, String family, Optional<Workload> workload, List<Goa
               faster(1, Peers.TORCH, "libtorch mm(out=) and addmm(out=)"),
               whole()),
           kernel("soap-64x256", "soap-64x65536", faster(2, Peers.TORCH, "the libtorch loop")),
+          kernel(
+              "polar-1024x64x8",
+              "polar-1024x512",
+              faster(10, "openblas", "a loop over LAPACK's gesdd")),
           train("train-softmax-200", 6, 0.87, 0.885),
           train("train-mlp-500", 60, 0.92, 0.93));
 

@@ -19,17 +19,18 @@ import org.openjdk.jmh.runner.options.VerboseMode;
 /** Runs the JMH benchmarks of families and gathers one line for each workload. */
 final class JmhRun {
   private static final Map<String, Class<? extends FamilyBenchmark>> FAMILIES =
-      Map.of(
-          "mixing", MixingBenchmark.class,
-          "reduction", ReductionBenchmark.class,
-          "sparsify", SparsifyBenchmark.class,
-          "quantize", QuantizeBenchmark.class,
-          "step", StepBenchmark.class,
-          "lowrank", LowRankBenchmark.class,
-          "noise", NoiseBenchmark.class,
-          "curvature", CurvatureBenchmark.class,
-          "product", ProductBenchmark.class,
-          "memory", MemoryBenchmark.class);
+      Map.ofEntries(
+          Map.entry("mixing", MixingBenchmark.class),
+          Map.entry("reduction", ReductionBenchmark.class),
+          Map.entry("sparsify", SparsifyBenchmark.class),
+          Map.entry("quantize", QuantizeBenchmark.class),
+          Map.entry("step", StepBenchmark.class),
+          Map.entry("lowrank", LowRankBenchmark.class),
+          Map.entry("noise", NoiseBenchmark.class),
+          Map.entry("curvature", CurvatureBenchmark.class),
+          Map.entry("factorization", FactorizationBenchmark.class),
+          Map.entry("product", ProductBenchmark.class),
+          Map.entry("memory", MemoryBenchmark.class));
 
   /** Elements of a smoke run on emulated kernels, which are a thousand times slower. */
   private static final long EMULATED_ELEMENTS = 16_384;

@@ -4,7 +4,9 @@ import dev.kith.device.DType;
 import dev.kith.device.Device;
 import dev.kith.device.DeviceMatrix;
 import dev.kith.device.Queue;
+import dev.kith.kernel.Batch;
 import dev.kith.kernel.Expression;
+import dev.kith.kernel.Factorization;
 import dev.kith.kernel.LowRank;
 import dev.kith.kernel.Memory;
 import dev.kith.kernel.Mixing;
@@ -151,6 +153,7 @@ final class KithKernels implements Implementation {
             case CG -> CurvaturePlans.conjugate(this);
             case LBFGS_M10 -> CurvaturePlans.lbfgs(this);
             case SOAP -> SoapPlan.period(this);
+            case POLAR -> polar();
             case CONVERT_BF16 -> convert();
             case GATHER -> gather();
           };
@@ -162,6 +165,22 @@ final class KithKernels implements Implementation {
       MixingWeights weights = weights();
       Expression inner = Expression.inner(x);
       return new Plan(() -> Mixing.mix(weights, inner, y), y, List.of(x), List.of(y));
+    }
+
+    private Plan polar() {
+      DeviceMatrix y = zeros(DType.F32);
+      Batch from = tall(x);
+      Batch to = tall(y);
+      return new Plan(
+          () -> Factorization.polar(w.rows(), from, to, Optional.empty(), Optional.empty()),
+          y,
+          List.of(x),
+          List.of(y));
+    }
+
+    private static Batch tall(DeviceMatrix m) {
+      int cols = PolarReference.COLS;
+      return Batch.of(m, 0, m.cols() / cols, cols, cols, m.stride());
     }
 
     private Plan atc() {

@@ -2,7 +2,10 @@ package dev.kith.bench;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.LongUnaryOperator;
 import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.javacpp.IntPointer;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.openblas.global.openblas;
 
 /** cblas calls of OpenBLAS on row-major memory, with all its threads. */
@@ -26,7 +29,7 @@ final class OpenBlas implements Implementation {
   public boolean supports(Workload w) {
     return switch (w.operation()) {
       case MIX_RING, MIX_ER8, MIX_DENSE -> w.rows() <= Weights.DENSE_LIMIT;
-      case GRAM, ROWNORM, MULTIPLY, POWERSGD_R4 -> true;
+      case GRAM, ROWNORM, MULTIPLY, POWERSGD_R4, POLAR -> true;
       default -> false;
     };
   }
@@ -40,6 +43,7 @@ final class OpenBlas implements Implementation {
       case ROWNORM -> norms(w);
       case MULTIPLY -> multiply(w);
       case POWERSGD_R4 -> powerSgd(w);
+      case POLAR -> polar(w);
       default -> throw Implementation.unsupported(this, w);
     };
   }
@@ -98,6 +102,58 @@ final class OpenBlas implements Implementation {
         List.of(m, start, p, q, reflections));
   }
 
+  /**
+   * u v' of the thin singular value decomposition of each matrix, all column by column as LAPACK
+   * likes them. gesdd destroys what it is given, so it gets a copy.
+   */
+  private static Task polar(Workload w) {
+    int n = PolarReference.COLS;
+    int m = Math.toIntExact(w.cols() / n);
+    FloatPointer x = new FloatPointer(w.elements());
+    FloatPointer y = new FloatPointer(w.elements());
+    FloatPointer[] from = new FloatPointer[w.rows()];
+    FloatPointer[] to = new FloatPointer[w.rows()];
+    for (int b = 0; b < w.rows(); b++) {
+      for (int k = 0; k < m * n; k++) {
+        long element = b * w.cols() + k;
+        x.put(columnwise(element, m, n), TestData.at(TestData.X, element));
+      }
+      from[b] = new FloatPointer(x).position(b * w.cols());
+      to[b] = new FloatPointer(y).position(b * w.cols());
+    }
+    FloatPointer a = new FloatPointer((long) m * n);
+    FloatPointer u = new FloatPointer((long) m * n);
+    FloatPointer s = new FloatPointer((long) n);
+    FloatPointer v = new FloatPointer((long) n * n);
+    IntPointer integers = new IntPointer(8L * n);
+    FloatPointer asked = new FloatPointer(1L);
+    int column = openblas.LAPACK_COL_MAJOR;
+    openblas.LAPACKE_sgesdd_work(
+        column, (byte) 'S', m, n, a, m, s, u, m, v, n, asked, -1, integers);
+    int size = (int) asked.get();
+    FloatPointer work = new FloatPointer((long) size);
+    asked.close();
+    Runnable loop =
+        () -> {
+          for (int b = 0; b < from.length; b++) {
+            openblas.cblas_scopy(m * n, from[b], 1, a, 1);
+            openblas.LAPACKE_sgesdd_work(
+                column, (byte) 'S', m, n, a, m, s, u, m, v, n, work, size, integers);
+            int plain = openblas.CblasNoTrans;
+            openblas.cblas_sgemm(
+                openblas.CblasColMajor, plain, plain, m, n, n, 1, u, m, v, n, 0, to[b], m);
+          }
+        };
+    return new Pointers(
+        loop, y, index -> columnwise(index, m, n), List.of(x, a, u, s, v, work, integers));
+  }
+
+  /** Where the element of row-major m x n matrices one after the other is when they are turned. */
+  private static long columnwise(long element, int m, int n) {
+    long at = element % ((long) m * n);
+    return element - at + at % n * m + at / n;
+  }
+
   private static Task norms(Workload w) {
     FloatPointer x = matrix(w, TestData.X);
     FloatPointer out = new FloatPointer((long) w.rows());
@@ -142,8 +198,13 @@ final class OpenBlas implements Implementation {
     return matrix;
   }
 
-  private record Pointers(Runnable work, FloatPointer output, List<FloatPointer> inputs)
+  private record Pointers(
+      Runnable work, FloatPointer output, LongUnaryOperator place, List<? extends Pointer> inputs)
       implements Task {
+    Pointers(Runnable work, FloatPointer output, List<FloatPointer> inputs) {
+      this(work, output, LongUnaryOperator.identity(), inputs);
+    }
+
     @Override
     public void run() {
       work.run();
@@ -151,13 +212,13 @@ final class OpenBlas implements Implementation {
 
     @Override
     public double result(long index) {
-      return output.get(index);
+      return output.get(place.applyAsLong(index));
     }
 
     @Override
     public void close() {
       output.close();
-      for (FloatPointer input : inputs) {
+      for (Pointer input : inputs) {
         input.close();
       }
     }

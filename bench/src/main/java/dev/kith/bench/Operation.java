@@ -95,6 +95,10 @@ enum Operation {
   LBFGS_M10("curvature", 204),
   /** Ten steps of SOAP, with one refresh of the bases: each row is a square matrix. */
   SOAP("curvature", 8),
+  /**
+   * The polar factor of each row, which is a tall matrix of {@link PolarReference#COLS} columns.
+   */
+  POLAR("factorization", 8),
   /** Y = X, rounded to bf16. */
   CONVERT_BF16("memory", 6),
   /** Y = X with the rows in a shuffled order. */

@@ -12,6 +12,7 @@ final class Reference {
   private final Weights weights;
   private Optional<double[]> sizes = Optional.empty();
   private PowerSgdReference powerSgd;
+  private PolarReference polar;
 
   Reference(Workload workload) {
     this.workload = workload;
@@ -229,6 +230,12 @@ final class Reference {
           powerSgd = new PowerSgdReference(workload);
         }
         yield powerSgd.at(index);
+      }
+      case POLAR -> {
+        if (polar == null) {
+          polar = new PolarReference(workload);
+        }
+        yield polar.at(row, col);
       }
       case SOAP -> SoapPlan.at(workload, row, col, x(row, col));
       case CONVERT_BF16 -> x(row, col);

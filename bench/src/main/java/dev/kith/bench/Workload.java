@@ -56,8 +56,9 @@ record Workload(Operation operation, int rows, long cols) {
   }
 
   /**
-   * The same operation on at most {@code most} elements: a square tensor stays one, other rows
-   * become shorter, of odd length, and fewer where they would be shorter than 64.
+   * The same operation on at most {@code most} elements: a square tensor stays one, rows that are
+   * tall matrices stay and become fewer, other rows become shorter, of odd length, and fewer where
+   * they would be shorter than 64.
    */
   Workload within(long most) {
     if (elements() <= most) {
@@ -70,6 +71,9 @@ record Workload(Operation operation, int rows, long cols) {
     if (operation == Operation.SOAP) {
       long side = (long) Math.sqrt((double) most / Math.min(rows, 4));
       return new Workload(operation, Math.min(rows, 4), side * side);
+    }
+    if (operation == Operation.POLAR) {
+      return new Workload(operation, (int) Math.max(1, most / cols), cols);
     }
     if (operation == Operation.POWERSGD_R4) {
       long side = (long) Math.sqrt((double) most / rows);

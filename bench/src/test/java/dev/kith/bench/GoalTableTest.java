@@ -50,6 +50,7 @@ class GoalTableTest {
             "newton-schulz-1024x4096",
             "newton-schulz-2048",
             "soap-64x256",
+            "polar-1024x64x8",
             "train-softmax-200",
             "train-mlp-500"),
         GoalRow.ALL.stream().map(GoalRow::name).toList());

@@ -36,11 +36,13 @@ class ImplementationsTest {
 
   private static Workload workload(Operation operation) {
     return switch (operation) {
-      case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL -> new Workload(operation, 1, 10_007);
+      case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL, LBFGS_M10 ->
+          new Workload(operation, 1, 10_007);
       case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> new Workload(operation, 1, 10_007);
       case MULTIPLY -> new Workload(operation, 61, 61);
       case NEWTON_SCHULZ -> new Workload(operation, 32, 64);
       case SOAP -> new Workload(operation, 3, 17 * 17);
+      case POLAR -> new Workload(operation, 19, 61 * 8);
       case MIX_REGULAR4, GATHER -> new Workload(operation, 1001, 13);
       case POWERSGD_R4 -> new Workload(operation, 1, 67 * 67);
       default -> new Workload(operation, 16, 5003);
@@ -82,6 +84,7 @@ class ImplementationsTest {
     "powersgd-r4-1x1018081, powersgd-r4-1x16384",
     "multiply-127x127, multiply-127x127",
     "newton-schulz-512x1024, newton-schulz-64x256",
+    "polar-1024x512, polar-32x512",
     "rownorm-16x1024, rownorm-16x1024"
   })
   void aWorkloadShrinksToItsKind(String name, String smaller) {
