@@ -36,8 +36,7 @@ class ImplementationsTest {
 
   private static Workload workload(Operation operation) {
     return switch (operation) {
-      case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL, LBFGS_M10 ->
-          new Workload(operation, 1, 10_007);
+      case ADAMW, ADAMW_BF16GRAD, HEAVY_BALL, CALL, LBFGS_M10 -> new Workload(operation, 1, 10_007);
       case PERTURB16_GAUSSIAN, PERTURB16_RADEMACHER -> new Workload(operation, 1, 10_007);
       case MULTIPLY -> new Workload(operation, 61, 61);
       case NEWTON_SCHULZ -> new Workload(operation, 32, 64);
