@@ -15,8 +15,6 @@ namespace kith {
 namespace {
 
 constexpr const char* kNames[] = {"scalar", "v2", "v3", "v4"};
-// v4 must be asked for until the suite has run on a machine that has it.
-constexpr int kDefaultCap = kTierV3;
 constexpr int kUnset = -1;
 
 int chosen = kUnset;  // __atomic
@@ -68,9 +66,9 @@ const char* cap_variable() {
 
 int best() {
   const char* variable = cap_variable();
-  int cap = variable == nullptr ? kDefaultCap : tier_named(variable);
-  if (cap < 0) cap = kDefaultCap;  // check_tier_cap refuses it where it can be reported
   const int available = detect();
+  const int cap = variable == nullptr ? available : tier_named(variable);
+  if (cap < 0) return available;  // check_tier_cap refuses it where it can be reported
   return available < cap ? available : cap;
 }
 

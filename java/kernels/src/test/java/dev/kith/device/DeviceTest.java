@@ -29,6 +29,7 @@ class DeviceTest {
       System.out.println("reason " + Device.unavailableReason());
       try {
         System.out.println("best " + Device.best().name());
+        System.out.println("tier " + Device.cpu().tier() + ".");
       } catch (UnsupportedOperationException | IllegalArgumentException e) {
         System.out.println(e);
       }
@@ -148,6 +149,25 @@ class DeviceTest {
         "reason device cpu: ",
         "mmx",
         "(library /");
+  }
+
+  @Test
+  void theBestTierAnswersUnlessItIsCapped() throws Exception {
+    Device cpu = Device.cpu();
+    String before = cpu.tier();
+    String best = "scalar";
+    for (String tier : List.of("v2", "v3", "v4")) {
+      try {
+        cpu.tier(tier);
+        best = tier;
+      } catch (UnsupportedOperationException e) {
+        break;
+      }
+    }
+    cpu.tier(before);
+    contains(ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_MAX_ISA", "")), "tier " + best + ".");
+    contains(
+        ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_MAX_ISA", "scalar")), "tier scalar.");
   }
 
   /** What a fresh JVM says with a CUDA library, or a setting, that this machine need not have. */
