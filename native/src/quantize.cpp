@@ -181,10 +181,23 @@ KITH_INLINE double tree_sum(const S& source, int64_t begin, int64_t n) {
   return pairwise(sums, chunks);
 }
 
+// Numbers of lanes, out of memory: GCC 12 would put them together in registers, one after the other.
+template <int kApart>
+struct Across {
+  alignas(kVectorBytes) int32_t lane[kLanesF];
+  constexpr Across() : lane() {
+    for (int l = 0; l < kLanesF; l++) lane[l] = l ^ kApart;
+  }
+};
+template <int kApart>
+constexpr Across<kApart> kAcross{};
+
+template <int kApart = kLanesF / 2>
 KITH_INLINE int32_t largest(I v) {
-  int32_t most = v[0];
-  for (int i = 1; i < kLanesF; i++) most = v[i] > most ? v[i] : most;
-  return most;
+  const I other = __builtin_shuffle(v, load_bytes<I>(kAcross<kApart>.lane));
+  v = other > v ? other : v;
+  if constexpr (kApart > 1) return largest<kApart / 2>(v);
+  return v[0];
 }
 
 // The bits of the largest |v|; NaN is above infinity.
@@ -366,7 +379,9 @@ struct Scale {
 
 // Not for NaN.
 KITH_INLINE F smaller(F a, F b) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#elif defined(__AVX2__)
   return _mm256_min_ps(a, b);
 #else
   return a < b ? a : b;
@@ -570,7 +585,16 @@ using E5m2 = SmallFloat<kStochastic, 21, 15, 0x7b, true>;
 
 /* ---- packing: 32 codes and `kBits` words --------------------------------------------------------------------------- */
 
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+// Bytes in order, from 32-bit lanes in order.
+template <bool kSigned>
+KITH_INLINE __m256i narrow(const __m512i* q) {
+  const __m512i shorts = _mm512_packs_epi32(q[0], q[1]);
+  const __m512i mixed = kSigned ? _mm512_packs_epi16(shorts, shorts) : _mm512_packus_epi16(shorts, shorts);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+  return _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, mixed));
+}
+#elif defined(__AVX2__)
 // Bytes in order, from 32-bit lanes in order.
 template <bool kSigned>
 KITH_INLINE __m256i narrow(const __m256i* q) {
@@ -585,14 +609,22 @@ KITH_INLINE __m256i narrow(const __m256i* q) {
 template <int kBits, bool kSigned>
 KITH_INLINE void pack(const I* codes, void* words) {
 #if defined(__AVX2__)
-  __m256i q[4];
+#if defined(__AVX512F__)
+  const __m512i q[2] = {bit_cast<__m512i>(codes[0]), bit_cast<__m512i>(codes[1])};
+#else
+  const __m256i q[4] = {bit_cast<__m256i>(codes[0]), bit_cast<__m256i>(codes[1]), bit_cast<__m256i>(codes[2]),
+                        bit_cast<__m256i>(codes[3])};
+#endif
   static_assert(sizeof(q) == kVectors * sizeof(I));
-  std::memcpy(q, codes, sizeof(q));
   if constexpr (kBits == 1) {
     uint32_t bits = 0;
+#if defined(__AVX512F__)
+    bits = _mm512_movepi32_mask(q[0]) | static_cast<uint32_t>(_mm512_movepi32_mask(q[1])) << 16;
+#else
     for (int k = 0; k < 4; k++) {
       bits |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(q[k]))) << (8 * k);
     }
+#endif
     std::memcpy(words, &bits, sizeof(bits));
   } else if constexpr (kBits == 2) {
     const __m256i bytes = _mm256_and_si256(narrow<kSigned>(q), _mm256_set1_epi8(3));
@@ -610,8 +642,13 @@ KITH_INLINE void pack(const I* codes, void* words) {
     _mm256_storeu_si256(static_cast<__m256i*>(words), narrow<kSigned>(q));
   } else {
     for (int k = 0; k < 2; k++) {
+#if defined(__AVX512F__)
+      const __m256i shorts = _mm512_cvtepi32_epi16(q[k]);
+#else
       const __m256i mixed = _mm256_packus_epi32(q[2 * k], q[2 * k + 1]);
-      _mm256_storeu_si256(static_cast<__m256i*>(words) + k, _mm256_permute4x64_epi64(mixed, 0xd8));
+      const __m256i shorts = _mm256_permute4x64_epi64(mixed, 0xd8);
+#endif
+      _mm256_storeu_si256(static_cast<__m256i*>(words) + k, shorts);
     }
   }
 #else
@@ -631,9 +668,45 @@ KITH_INLINE void pack(const I* codes, void* words) {
 #endif
 }
 
+#if defined(__AVX512F__)
+// How far a code of a packet is below the top of its word.
+template <int kBits>
+struct Up {
+  alignas(kVectorBytes) uint32_t by[2][16];
+  constexpr Up() : by() {
+    for (uint32_t c = 0; c < 32; c++) by[c / 16][c % 16] = 32 - kBits - c % (32 / kBits) * kBits;
+  }
+};
+template <int kBits>
+constexpr Up<kBits> kUp{};
+#endif
+
 template <int kBits, bool kSigned>
 KITH_INLINE void unpack(const void* words, I* codes) {
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const unsigned char* bytes = static_cast<const unsigned char*>(words);
+#pragma GCC unroll 2
+  for (int k = 0; k < 2; k++) {
+    __m512i q;
+    if constexpr (kBits == 8) {
+      const __m128i sixteen = load_bytes<__m128i>(bytes + 16 * k);
+      q = kSigned ? _mm512_cvtepi8_epi32(sixteen) : _mm512_cvtepu8_epi32(sixteen);
+    } else if constexpr (kBits == 16) {
+      q = _mm512_cvtepu16_epi32(load_bytes<__m256i>(bytes + 32 * k));
+    } else {
+      // Sixteen codes of one word, or of two, each moved to the top of its lane and down again.
+      constexpr int kEach = 32 / kBits;
+      int32_t first, second;
+      std::memcpy(&first, bytes + 16 * k / kEach * 4, sizeof(first));
+      std::memcpy(&second, bytes + (16 * k + 8) / kEach * 4, sizeof(second));
+      const __m512i word = kEach >= 16 ? _mm512_set1_epi32(first)
+                                       : _mm512_inserti64x4(_mm512_set1_epi32(first), _mm256_set1_epi32(second), 1);
+      const U top = bit_cast<U>(word) << load_bytes<U>(kUp<kBits>.by[k]);
+      q = bit_cast<__m512i>(kSigned ? bit_cast<I>(top) >> (32 - kBits) : bit_cast<I>(top >> (32 - kBits)));
+    }
+    codes[k] = bit_cast<I>(q);
+  }
+#elif defined(__AVX2__)
   __m256i q[4];
   const unsigned char* bytes = static_cast<const unsigned char*>(words);
 #pragma GCC unroll 4

@@ -166,8 +166,7 @@ class DeviceTest {
     }
     cpu.tier(before);
     contains(ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_MAX_ISA", "")), "tier " + best + ".");
-    contains(
-        ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_MAX_ISA", "scalar")), "tier scalar.");
+    contains(ChildJvm.run(Main.class, ALLOWED, Map.of("KITH_MAX_ISA", "scalar")), "tier scalar.");
   }
 
   /** What a fresh JVM says with a CUDA library, or a setting, that this machine need not have. */
