@@ -577,6 +577,85 @@ class NewtonTest {
     }
   }
 
+  /** Rounds by dense algebra, with every constant away from 1. */
+  @Test
+  void esomFollowsItsFormulas() {
+    double alpha = 0.7;
+    double epsilon = 0.3;
+    double[][] weights = RING.toDense();
+    for (int terms : new int[] {0, 2}) {
+      run(
+          objectives,
+          (p, w, x) ->
+              Esom.builder(p, w, x)
+                  .terms(terms)
+                  .penalty(alpha)
+                  .proximal(epsilon)
+                  .tolerance(1e-14)
+                  .build(),
+          (esom, network) -> {
+            double[][] x = new double[N][D];
+            double[][] q = new double[N][D];
+            for (int t = 0; t < 4; t++) {
+              double[][] g = apart(weights, x, alpha);
+              for (int i = 0; i < N; i++) {
+                double[] local = gradient(objectives, i, x[i]);
+                for (int c = 0; c < D; c++) {
+                  g[i][c] += local[c] + q[i][c];
+                }
+              }
+              double[][] d = new double[N][D];
+              for (int k = 0; k <= terms; k++) {
+                double[][] next = new double[N][];
+                for (int i = 0; i < N; i++) {
+                  double[][] block = square(objectives.curvatures()[i]);
+                  double[] right = new double[D];
+                  for (int c = 0; c < D; c++) {
+                    block[c][c] += epsilon + 2 * alpha * (1 - weights[i][i]);
+                    right[c] = alpha * (1 - weights[i][i]) * d[i][c] - g[i][c];
+                    for (int j = 0; j < N; j++) {
+                      right[c] += j == i ? 0 : alpha * weights[i][j] * d[j][c];
+                    }
+                  }
+                  next[i] = solve(block, right);
+                }
+                d = next;
+              }
+              for (int i = 0; i < N; i++) {
+                for (int c = 0; c < D; c++) {
+                  x[i][c] += d[i][c];
+                }
+              }
+              double[][] after = apart(weights, x, alpha);
+              esom.step();
+              double[][] parameters = rows(esom.parameters());
+              double[][] duals = rows(esom.duals());
+              for (int i = 0; i < N; i++) {
+                for (int c = 0; c < D; c++) {
+                  q[i][c] += after[i][c];
+                }
+                assertArrayEquals(x[i], parameters[i], 1e-11, "node " + i + ", round " + t);
+                assertArrayEquals(q[i], duals[i], 1e-11, "node " + i + ", round " + t);
+              }
+            }
+          });
+    }
+  }
+
+  /** alpha (x_i - sum_j w_ij x_j). */
+  private static double[][] apart(double[][] w, double[][] x, double alpha) {
+    double[][] out = new double[N][D];
+    for (int i = 0; i < N; i++) {
+      for (int c = 0; c < D; c++) {
+        out[i][c] = alpha * x[i][c];
+        for (int j = 0; j < N; j++) {
+          out[i][c] -= alpha * w[i][j] * x[j][c];
+        }
+      }
+    }
+    return out;
+  }
+
   @Test
   void esomFindsTheOptimumAndItsDualsSumToZero() {
     for (int terms : new int[] {0, 2}) {
