@@ -15,6 +15,8 @@ import dev.kith.graph.MixingSchedule;
 import dev.kith.kernel.CurvatureRule;
 import dev.kith.kernel.Expression;
 import dev.kith.kernel.Mixing;
+import dev.kith.kernel.Noise;
+import dev.kith.kernel.NoiseField;
 import dev.kith.kernel.StepRule;
 import dev.kith.network.Network;
 import dev.kith.problem.ClassificationData;
@@ -23,6 +25,7 @@ import dev.kith.problem.Problem;
 import dev.kith.problem.Quadratic;
 import dev.kith.problem.SampledLabelGradient;
 import dev.kith.problem.SoftmaxRegression;
+import dev.kith.random.Stream;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -404,6 +407,49 @@ class SecondOrderTest {
                     .stepSize(0.1)
                     .build());
     assertArrayEquals(x, actual, 1e-12);
+  }
+
+  /**
+   * Of a Hessian that is no diagonal the estimate depends on the probe: another at each meeting.
+   */
+  @Test
+  void savicDrawsAProbeAtEachMeeting() {
+    long seed = 5;
+    Quadratic.Builder objective = Quadratic.random(1, D, 4, 1, 1);
+    double[] h = objective.curvatures()[0];
+    try (Quadratic problem = objective.build(queue, DType.F64);
+        Network network =
+            Network.builder(MixingSchedule.constant(MixingMatrix.uniform(1))).build();
+        DeviceMatrix start = DeviceMatrix.of(queue, new double[][] {{1, 2, -1, 0.5}});
+        DeviceMatrix probe = start.like();
+        ScaledLocalSgd optimizer =
+            ScaledLocalSgd.builder(problem, network, start)
+                .scaling(ScaledLocalSgd.Scaling.OASIS)
+                .beta(0.8)
+                .localSteps(1)
+                .seed(seed)
+                .build()) {
+      double[] diagonal = new double[D];
+      for (int t = 0; t < 4; t++) {
+        optimizer.step();
+        NoiseField.PublicRow row = new NoiseField.PublicRow(seed, t, 0);
+        Noise.draw(
+            NoiseField.shared(NoiseField.Distribution.RADEMACHER, Stream.PROBE, List.of(row)),
+            1,
+            probe);
+        double[] z = probe.toDoubles();
+        double power = Math.pow(0.8, t + 1);
+        double b = (0.8 - power) / (1 - power);
+        for (int k = 0; k < D; k++) {
+          double product = 0;
+          for (int j = 0; j < D; j++) {
+            product += h[k * D + j] * z[j];
+          }
+          diagonal[k] = b * diagonal[k] + (1 - b) * z[k] * product;
+        }
+        assertArrayEquals(diagonal, optimizer.diagonal().toDoubles(), 1e-12, "meeting " + t);
+      }
+    }
   }
 
   /**
