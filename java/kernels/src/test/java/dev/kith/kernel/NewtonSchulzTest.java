@@ -114,6 +114,19 @@ class NewtonSchulzTest {
     return 3 * 5 * (longer + 4) * unit * Math.pow(3.4445, Math.max(1, times - 1));
   }
 
+  /** Jordan et al. 2024 for Muon's; the others are the expansions of the sign of x about 1. */
+  @Test
+  void coefficientsAreThePublishedOnes() {
+    for (double s : new double[] {0.3, 0.9}) {
+      double square = s * s;
+      assertEquals(
+          s * (3.4445 + square * (-4.7750 + square * 2.0315)), Polynomial.MUON.at(s), 1e-15);
+      assertEquals(
+          s * (15 - 10 * square + 3 * square * square) / 8, Polynomial.QUINTIC.at(s), 1e-15);
+      assertEquals(s * (3 - square) / 2, Polynomial.CUBIC.at(s), 1e-15);
+    }
+  }
+
   @Test
   void singularValuesGoThroughThePolynomial() {
     double[] s = {3, 1, 0.5, 0.1, 0.05, 0.01, 0.002, 0};
