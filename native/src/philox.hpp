@@ -14,7 +14,8 @@
  * three. Three a cycle are 1.35 cycles a word, which nothing can beat; alone on a core 1.95 to 2.05 are reached, since
  * what 16 registers do not hold adds loads and stores, 440 instructions in all for 64 words. Tried and left: eight groups
  * at a time (1.75 alone, but a sixth slower where another thread shares the core), two (2.15), and shuffles of 32-bit
- * halves in place of some or all shifts (the same or slower).
+ * halves in place of some or all shifts (the same or slower). With AVX-512 the 65 make 32 words, on two ports in at least
+ * 1.02 cycles each; 1.19 are reached.
  */
 #ifndef KITH_PHILOX_HPP
 #define KITH_PHILOX_HPP
